@@ -1,0 +1,96 @@
+"""Words inside identifiers: ``HTTPServer2`` and ``http_server_2`` both hold ``http``, ``server`` and ``2``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LONGEST_IDENTIFIER: Final = 100
+"""characters; anything longer is data (base64, hashes), not a name"""
+
+_CACHED_IDENTIFIERS: Final = 200_000
+_LAST_DIGIT: Final = ord("9")
+_WORD_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+_BLANK_OTHERS = bytes(byte if byte in _WORD_BYTES else 0x20 for byte in range(256))
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_ASCII_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_RUN = re.compile(r"\d+|[^\W\d_]+")
+
+
+def identifier_parts(identifier: str) -> tuple[str, ...]:
+    """Splits an identifier at case changes, digits, and whatever is neither letter nor digit; parts are lower case.
+
+    A run of capitals belongs together, and its last one to the lower-case letters behind it: ``XMLHttp`` is
+    ``xml``, ``http``. Empty when there is no letter or digit in it.
+    """
+    if identifier.isascii():
+        return tuple(" ".join(_ASCII_PART.findall(identifier)).lower().split())
+    return tuple(part.lower() for run in _RUN.findall(identifier) for part in _case_runs(run))
+
+
+def compound_words(piece: bytes) -> str:
+    """Parts of all compound identifiers in a piece of UTF-8 text, space-joined, each once, in order of appearance.
+
+    An identifier is compound when it is more than one plain word: ``_cache`` gives ``cache``, ``cache`` nothing.
+    """
+    for cache in (_ascii_cache, _cache):
+        if len(cache) > _CACHED_IDENTIFIERS:
+            cache.clear()
+    parts: Iterable[str]
+    if piece.isascii():
+        # Several times faster than a regular expression; numbers come along and have no parts.
+        names = dict.fromkeys(piece.translate(_BLANK_OTHERS).split())
+        parts = filter(None, map(_ascii_cache.__getitem__, names))
+    else:
+        wide_names = dict.fromkeys(_IDENTIFIER.findall(piece.decode("utf-8", "replace")))
+        parts = filter(None, map(_cache.__getitem__, wide_names))
+    return " ".join(dict.fromkeys(" ".join(parts).split(" "))) 
+
+
+class _AsciiCache(dict[bytes, str]):
+    def __missing__(self, identifier: bytes) -> str:
+        if identifier[0] <= _LAST_DIGIT:
+            return ""
+        parts = self[identifier] = _compound_parts(identifier.decode())
+        return parts
+
+
+class _Cache(dict[str, str]):
+    def __missing__(self, identifier: str) -> str:
+        parts = self[identifier] = _compound_parts(identifier)
+        return parts
+
+
+_ascii_cache = _AsciiCache()
+_cache = _Cache()
+
+
+def _compound_parts(identifier: str) -> str:
+    """The parts, space-joined; empty for a plain word, whose only part is itself, and for what is too long."""
+    if len(identifier) > LONGEST_IDENTIFIER:
+        return ""
+    if not identifier.isascii():
+        parts = " ".join(identifier_parts(identifier))
+        return "" if parts == identifier.lower() else parts
+    plain = identifier.replace("_", "")
+    if plain.isalpha() and (plain.islower() or plain.isupper()):
+        return "" if len(plain) == len(identifier) else " ".join(identifier.lower().replace("_", " ").split())
+    parts = " ".join(_ASCII_PART.findall(identifier)).lower()
+    return "" if parts == identifier.lower() else parts
+
+
+def _case_runs(run: str) -> list[str]:
+    """Splits letters before a capital that follows a small letter, or that precedes one and follows a capital."""
+    parts = []
+    start = 0
+    for at in range(1, len(run)):
+        after_small = run[at].isupper() and not run[at - 1].isupper()
+        before_small = run[at].isupper() and at + 1 < len(run) and run[at + 1].islower()
+        if after_small or before_small:
+            parts.append(run[start:at])
+            start = at
+    parts.append(run[start:])
+    return parts

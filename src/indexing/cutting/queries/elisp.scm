@@ -1,0 +1,2 @@
+(function_definition name: (symbol) @name) @function
+(macro_definition name: (symbol) @name) @macro

@@ -1,0 +1,3 @@
+(config (name) @name) @constant
+(menuconfig (name) @name) @constant
+(choice (name) @name) @constant

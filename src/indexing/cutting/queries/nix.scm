@@ -1,0 +1,1 @@
+(binding attrpath: (attrpath) @name expression: (function_expression)) @function

@@ -1,0 +1,1 @@
+(module_declaration (module_header (simple_identifier) @name)) @module

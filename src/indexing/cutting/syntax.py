@@ -1,0 +1,123 @@
+"""Cutting along the syntax tree: whole definitions where they fit, split at their children where they do not.
+
+Only nodes over the bound are entered, with an explicit stack, so depth costs neither recursion nor, beyond a cap, time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from indexing.cutting.chunks import build_chunks
+from indexing.cutting.definitions import BODIED_KINDS
+from indexing.cutting.grammars import grammar
+from indexing.cutting.lines import char_count, line_starts
+from indexing.cutting.packing import Units, pack
+from indexing.cutting.symbols import find_symbols
+from indexing.cutting.windows import MAX_CHUNK_CHARS
+from storage import Cut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from indexing.cutting.definitions import Definition
+    from tree_sitter import Node
+
+MAX_DEPTH: Final = 48
+"""levels of nodes over the bound that are entered; what is deeper is split by lines"""
+
+_CLOSERS = frozenset(b")]},;")
+
+
+def cut_syntax(text: bytes, language: str, cutter: str) -> Cut:
+    """Parses and cuts a text; the language must have a grammar."""
+    loaded = grammar(language)
+    tree = loaded.parser.parse(text)
+    root = tree.root_node
+    found = find_symbols(loaded.query, root, text, language)
+    lines = line_starts(text)
+    bodied = [definition for definition in found.definitions if definition.kind in BODIED_KINDS]
+    units = _units(text, root, bodied, loaded.leader_ids)
+    starts = pack(text, lines, units, [definition.start for definition in bodied])
+    return Cut(language, cutter, build_chunks(text, lines, starts, found.definitions), found.imports)
+
+
+def _units(text: bytes, root: Node, bodied: list[Definition], leader_ids: frozenset[int]) -> Units:
+    """Flattens the tree into units: nodes within the bound, entered nodes replaced by their children.
+
+    A run of comments (or attributes) directly above a node forms one unit with it, if both fit.
+    """
+    units = Units([0])
+    spans = {(definition.start, definition.end) for definition in bodied}
+    reached = 0
+    wants_barrier = False
+    run: tuple[int, int] | None = None
+    stack: list[tuple[Iterator[Node], bool]] = [(iter(root.children), False)]
+    while stack:
+        children, is_definition = stack[-1]
+        node = next(children, None)
+        if node is None:
+            stack.pop()
+            wants_barrier = wants_barrier or is_definition
+            continue
+        begin, end = node.start_byte, node.end_byte
+        if end <= begin or begin < reached:
+            continue
+        start = _unit_start(text, reached, begin)
+        leads = node.kind_id in leader_ids
+        if run is not None and _adjacent(text, run[1], begin):
+            if leads:
+                run, reached = (run[0], end), end
+                continue
+            if _fits(text, run[0], end):
+                run, reached = None, end
+                continue
+        else:
+            run = None
+        enters = not leads and len(stack) < MAX_DEPTH and not _fits(text, begin if run is None else run[0], end)
+        is_definition = enters and (begin, end) in spans
+        if is_definition:
+            wants_barrier = wants_barrier or run is None
+            if run is not None:
+                units.barriers.add(run[0])
+        if enters and (is_definition or not _fits(text, begin, end)) and node.child_count:
+            stack.append((iter(node.children), is_definition))
+            run = None
+            continue
+        _add(units, text, start, begin, end, wants_barrier=wants_barrier)
+        wants_barrier = wants_barrier and start in units.tight
+        run = (start, end) if leads and start not in units.tight else None
+        reached = end
+    return units
+
+
+def _add(units: Units, text: bytes, start: int, begin: int, end: int, *, wants_barrier: bool) -> None:
+    if start > units.starts[-1]:
+        units.starts.append(start)
+    is_closer = text[begin] in _CLOSERS or text[begin:end] == b"end"
+    if is_closer or (start == begin and start and text[start - 1] not in b"\r\n"):
+        units.tight.add(start)
+    elif wants_barrier:
+        units.barriers.add(start)
+
+
+def _unit_start(text: bytes, reached: int, begin: int) -> int:
+    """Start of the line on which a node begins, unless what was reached before ends on the same line."""
+    if not reached:
+        return 0
+    gap = text[reached - 1 : begin]
+    line_break = max(gap.rfind(b"\n"), gap.rfind(b"\r"))
+    if line_break == -1:
+        return begin
+    start = reached + line_break
+    # Some grammars let a node begin with the second half of a line break.
+    return start - 1 if text[start : start + 1] == b"\n" and text[start - 1] == 0x0D else start
+
+
+def _adjacent(text: bytes, end: int, begin: int) -> bool:
+    """Whether there is no blank line between."""
+    gap = text[end:begin]
+    return gap.isspace() and max(gap.count(b"\n"), gap.count(b"\r")) <= 1 if gap else True
+
+
+def _fits(text: bytes, begin: int, end: int) -> bool:
+    return end - begin <= MAX_CHUNK_CHARS or char_count(text[begin:end]) <= MAX_CHUNK_CHARS

@@ -1,0 +1,157 @@
+"""The full check of what is kept, and its repair: everything the catalog holds, and every index against it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from indexing.runtime import open_owner
+from storage import (
+    TEXT_SCHEMA_VERSION,
+    CatalogDamaged,
+    CatalogError,
+    CatalogMissing,
+    DataDirectory,
+    Ownership,
+    TextIndex,
+    TextIndexError,
+    check_catalog,
+    damage_mark,
+    judge_mark,
+    mark_damaged,
+    note_served,
+    open_for_reading,
+    translated,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from indexing.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong."""
+
+    code: str
+    message: str
+    repaired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FsckReport:
+    """What the check found and, with ``repair``, what was done."""
+
+    findings: tuple[Finding, ...]
+    messages: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong (any more)."""
+        return all(finding.repaired for finding in self.findings)
+
+
+async def check(settings: Settings, *, repair: bool) -> FsckReport:
+    """Check a data directory that no one else owns; with ``repair`` mend what is wrong.
+
+    A damaged catalog is moved aside as a whole and comes back from ``registry.json`` and the trees on disk; an index
+    that disagrees with the catalog is made again from it. Raises ``DataDirectoryInUse`` beside an owner.
+    """
+    directory = DataDirectory(settings.storage.data_dir)
+    await asyncio.to_thread(directory.prepare)
+    with Ownership(directory):
+        findings = await asyncio.to_thread(lambda: list(_check(directory)))
+    if not repair or not findings:
+        return FsckReport(tuple(findings))
+    if any(finding.code == "catalog" for finding in findings):
+        reason = "; ".join(finding.message for finding in findings)
+        await asyncio.to_thread(mark_damaged, directory.catalog, reason)
+    if any(finding.code == "text" for finding in findings):
+        await asyncio.to_thread(shutil.rmtree, directory.text, ignore_errors=True)
+    await asyncio.to_thread(note_served, directory.starts)
+    messages = await _bring_back(settings)
+    with Ownership(directory):
+        left = await asyncio.to_thread(lambda: list(_check(directory)))
+    repaired = [replace(finding, repaired=True) for finding in findings if finding not in left]
+    return FsckReport((*repaired, *left), tuple(messages))
+
+
+async def _bring_back(settings: Settings) -> list[str]:
+    async with open_owner(settings) as owner:
+        messages = list(owner.messages)
+        for repository in owner.to_index_again:
+            async with owner.job_for(repository) as job:
+                report = await job.run()
+            messages.append(f"{report.tally.indexed} files were indexed again: {report.state}")
+    return messages
+
+
+def _check(directory: DataDirectory) -> Iterator[Finding]:
+    mark = damage_mark(directory.catalog)
+    if mark is not None:
+        yield Finding("catalog", mark)
+        return
+    try:
+        connection = open_for_reading(directory.catalog)
+    except CatalogMissing:
+        return
+    except CatalogError as error:
+        yield Finding("catalog", str(error))
+        return
+    try:
+        found = False
+        for finding in check_catalog(connection):
+            found = True
+            yield Finding("catalog", f"{finding.rule}: {finding.detail}")
+        if not found:
+            with translated(directory.catalog):
+                yield from _check_text(connection, directory)
+    except CatalogDamaged as error:
+        yield Finding("catalog", str(error))
+    finally:
+        connection.close()
+
+
+def _check_text(connection: sqlite3.Connection, directory: DataDirectory) -> Iterator[Finding]:
+    """Compare the text index with the catalog as far as its watermark says it has followed."""
+    try:
+        index = TextIndex.open_for_reading(directory.text)
+    except TextIndexError as error:
+        yield Finding("text", str(error))
+        return
+    try:
+        mark = index.watermark()
+        if mark is None or mark.schema != TEXT_SCHEMA_VERSION:
+            yield Finding("text", "the text index has no watermark of this version")
+            return
+        verdict = judge_mark(
+            connection,
+            catalog=mark.catalog,
+            incarnation=mark.incarnation,
+            chunk_id=mark.chunk_id,
+            deletion=mark.deletion,
+        )
+        if verdict != "ours":
+            yield Finding("text", f"the text index is {verdict}")
+            return
+        indexed = list(index.chunk_ids())
+        there = set(indexed)
+        expected = {row[0] for row in connection.execute(
+            "SELECT chunk_id FROM chunks WHERE chunk_id <= ? UNION SELECT chunk_id FROM deletions WHERE id > ?",
+            (mark.chunk_id, mark.deletion),
+        )}  # fmt: skip
+        for name, number in (
+            ("missing", len(expected - there)),
+            ("orphaned", len(there - expected)),
+            ("doubled", len(indexed) - len(there)),
+        ):
+            if number:
+                yield Finding("text", f"{number} {name} chunks in the text index")
+    except TextIndexError as error:
+        yield Finding("text", str(error))
+    finally:
+        index.close()

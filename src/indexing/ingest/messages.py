@@ -1,0 +1,82 @@
+"""What passes between the owner and a worker process: frames of MessagePack, each behind its length.
+
+A batch goes in as one frame; its reports come back as one frame a file, so that the file a worker dies on is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from indexing.sources import Rules  # noqa: TC001  (msgspec reads the annotations)
+from storage import Exclusion, Failure, FileVersion, Place, Stat  # noqa: TC001
+
+LENGTH_BYTES = 4
+READY = b"ready"
+
+CutMode: TypeAlias = Literal["syntax", "windows"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileTask:
+    """One file to read and cut."""
+
+    place: Place
+    stat: Stat
+    """as the scan saw it"""
+    tracked: bool
+    flags: tuple[str, ...]
+    """what the path alone says"""
+
+    def with_place(self, place: Place, seq: int | None) -> FileTask:
+        """Return the task for the same path, with the entry's ``seq`` as it is now."""
+        return replace(self, place=replace(place, expected_seq=seq))
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTask:
+    """Files of one repository for a worker, in order."""
+
+    root: bytes
+    repository_id: int
+    files: tuple[FileTask, ...]
+    mode: CutMode
+    """``windows``: without parsing, for a file whose parsing killed a worker"""
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What a worker made of one file: exactly one of the fields is set, or ``gone``."""
+
+    version: FileVersion | None = None
+    exclusion: Exclusion | None = None
+    failure: Failure | None = None
+    gone: bool = False
+    """the path no longer names a regular file"""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """What a worker needs once, before its first batch."""
+
+    catalog: str
+    rules: Rules
+    cpu_seconds: int
+    """CPU time that one file may take before the process is ended by SIGPROF"""
+    zstd_level: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode_frame(message: object) -> bytes:
+    """Return a message as a frame."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+decode_batch = msgspec.msgpack.Decoder(BatchTask).decode
+decode_report = msgspec.msgpack.Decoder(FileReport).decode
+decode_setup = msgspec.msgpack.Decoder(WorkerSetup).decode

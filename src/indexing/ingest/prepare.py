@@ -1,0 +1,121 @@
+"""One file's turn in a worker process: open it safely, read it once, decide, decode, cut, compress."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from typing import TYPE_CHECKING
+
+from indexing.cutting import (
+    EXTRACTOR_VERSION,
+    FALLBACK_CUTTER,
+    cut,
+    cut_windows,
+    cutter_version,
+    extract,
+    identifier_parts,
+    language_of,
+)
+from indexing.ingest.messages import FileReport
+from indexing.ingest.path_words import path_words
+from indexing.sources import (
+    FileChanging,
+    NotBeneathRoot,
+    NotRegularFile,
+    TooLarge,
+    inspect_content,
+    read_stable,
+)
+from storage import Exclusion, Failure, FileVersion, NewText, compress_text, reach
+
+if TYPE_CHECKING:
+    from indexing.ingest.messages import CutMode, FileTask
+    from indexing.sources import DirectoryHandles, ReadFile, Rules
+    from storage import FailReason, KnownCuts
+
+_HEAD_BYTES = 4096
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
+
+def prepare_file(  # noqa: PLR0913
+    task: FileTask,
+    handles: DirectoryHandles,
+    *,
+    rules: Rules,
+    repository_id: int,
+    known: KnownCuts,
+    mode: CutMode,
+    zstd_level: int,
+) -> FileReport:
+    """Return what the file at the task's place is now; never raises for what a file can be or do."""
+    path = task.place.path
+    try:
+        read = read_stable(handles, path, rules.max_file_bytes)
+    except FileChanging as error:
+        return _failure(task, "changing", str(error))
+    except (NotRegularFile, NotBeneathRoot):
+        return FileReport(gone=True)
+    except OSError as error:
+        if error.errno in _GONE:
+            return FileReport(gone=True)
+        reason: FailReason = "denied" if error.errno in {errno.EACCES, errno.EPERM} else "io_error"
+        return _failure(task, reason, error.strerror or str(error))
+    if isinstance(read, TooLarge):
+        detail = f"more than {read.limit} bytes"
+        return FileReport(exclusion=Exclusion(task.place, task.stat, 0, "too_large", detail, rules.fingerprint()))
+    reach("worker.read")
+    verdict = inspect_content(path, read.data, tracked=task.tracked, rules=rules)
+    if verdict.skip is not None:
+        return FileReport(
+            exclusion=Exclusion(
+                task.place, read.stat, read.read_at_ns, verdict.skip, verdict.detail, rules.fingerprint()
+            )
+        )
+    return FileReport(
+        version=_version(task, read, verdict.flags, repository_id, known, mode=mode, zstd_level=zstd_level)
+    )
+
+
+def _version(  # noqa: PLR0913
+    task: FileTask,
+    read: ReadFile,
+    content_flags: frozenset[str],
+    repository_id: int,
+    known: KnownCuts,
+    *,
+    mode: CutMode,
+    zstd_level: int,
+) -> FileVersion:
+    path = task.place.path
+    language = language_of(path, read.data[:_HEAD_BYTES])
+    cutter = cutter_version(language) if mode == "syntax" else FALLBACK_CUTTER
+    sha256 = hashlib.sha256(read.data).digest()
+    flags = set(task.flags) | content_flags
+    text = made = None
+    if not known.has(repository_id, sha256, extractor=EXTRACTOR_VERSION, language=language, cutter=cutter):
+        extracted = extract(read.data, language)
+        if extracted.replaced:
+            flags.add("replaced_bytes")
+        if mode == "syntax":
+            made = cut(extracted.text, language, extracted.sections)
+        else:
+            made = cut_windows(extracted.text, language)
+        body = compress_text(extracted.text, zstd_level)
+        text = NewText(extracted.encoding, len(extracted.text), body, extracted.sections)
+    return FileVersion(
+        place=task.place,
+        stat=read.stat,
+        read_at_ns=read.read_at_ns,
+        sha256=sha256,
+        language=language,
+        cutter=cutter,
+        extractor=EXTRACTOR_VERSION,
+        flags=tuple(sorted(flags)),
+        path_words=path_words(path, identifier_parts),
+        text=text,
+        cut=made,
+    )
+
+
+def _failure(task: FileTask, reason: FailReason, detail: str) -> FileReport:
+    return FileReport(failure=Failure(task.place, reason, detail))

@@ -1,0 +1,57 @@
+"""Makes the text index's documents, from a commit in memory or from rows of the catalog; both give the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from indexing.cutting.identifiers import compound_words
+from storage import TextDocument, expand_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from storage import NewChunks, StoredChunk
+
+
+def documents_of_commit(added: NewChunks) -> list[TextDocument]:
+    """Return the documents of the chunks that one commit added, in order of their ids."""
+    text = expand_text(added.body, added.text_size)
+    return [
+        TextDocument(
+            chunk_id=chunk_id,
+            cut_id=added.cut_id,
+            repository=added.repository,
+            language=added.language,
+            kind=chunk.kind,
+            code=text[chunk.start_byte : chunk.end_byte].decode(),
+            words=chunk.words,
+            symbols=tuple(symbol.name for symbol in chunk.symbols),
+            scope=chunk.scope,
+        )
+        for chunk_id, chunk in enumerate(added.chunks, added.first_chunk_id)
+    ]
+
+
+def documents_of_rows(chunks: Sequence[StoredChunk], bodies: Mapping[int, bytes]) -> list[TextDocument]:
+    """Return the documents of stored chunks; ``bodies`` holds the texts of their cuts."""
+    texts: dict[int, bytes] = {}
+    documents: list[TextDocument] = []
+    for chunk in chunks:
+        if chunk.cut_id not in texts:
+            body = bodies[chunk.cut_id]
+            texts = {chunk.cut_id: expand_text(body[8:], int.from_bytes(body[:8], "big"))}
+        piece = texts[chunk.cut_id][chunk.start_byte : chunk.end_byte]
+        documents.append(
+            TextDocument(
+                chunk_id=chunk.chunk_id,
+                cut_id=chunk.cut_id,
+                repository=chunk.repository,
+                language=chunk.language,
+                kind=chunk.kind,
+                code=piece.decode(),
+                words=compound_words(piece),
+                symbols=chunk.symbols,
+                scope=chunk.scope,
+            )
+        )
+    return documents

@@ -1,0 +1,270 @@
+"""Keeps the text index following the catalog: new chunks after their commit, deletions after those, in order.
+
+What a commit added comes straight from memory. Whatever is missing (after a crash, a lost index, a full disk) is
+read from the catalog again; the watermark in the index says from where.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from indexing.ingest.text_documents import documents_of_commit, documents_of_rows
+from storage import (
+    TEXT_SCHEMA_VERSION,
+    ClosableQueue,
+    Collected,
+    Committed,
+    QueueClosed,
+    TextIndex,
+    TextIndexError,
+    Watermark,
+    judge_mark,
+    reach,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from storage import Incarnation, NewChunks, Reader
+
+log = structlog.get_logger(__name__)
+
+QUEUED_COMMITS = 64
+CHUNKS_A_PAGE = 2_000
+ROOM_POLL_SECONDS = 1.0
+
+
+class TextFeed:
+    """Owns the text index's writer; one task and one thread feed it."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        path: Path,
+        reader: Reader,
+        incarnation: Incarnation,
+        *,
+        commit_interval: float,
+        heap_bytes: int,
+        threads: int,
+        on_searchable: Callable[[int], None] | None = None,
+    ) -> None:
+        """Prepare to feed the index in ``path``; ``commit_interval`` in seconds."""
+        self._path = path
+        self._reader = reader
+        self._incarnation = incarnation
+        self._interval = commit_interval
+        self._heap_bytes = heap_bytes
+        self._index_threads = threads
+        self._on_searchable = on_searchable
+        self._queue: ClosableQueue[NewChunks | Collected] = ClosableQueue(QUEUED_COMMITS)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="text-index")
+        self._task: asyncio.Task[None] | None = None
+        self._index: TextIndex | None = None
+        self._applied_chunk = 0
+        self._applied_deletion = 0
+        self._uncommitted = 0
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self.rebuilt = ""
+        """Why the index was rebuilt at the start; empty if it was not."""
+
+    @property
+    def index(self) -> TextIndex:
+        """The open index."""
+        assert self._index is not None  # noqa: S101  (inside the context)
+        return self._index
+
+    @property
+    def applied_deletion(self) -> int:
+        """Id of the last deletion that is committed in the index."""
+        return self._applied_deletion
+
+    async def __aenter__(self) -> Self:
+        """Open the index, repaired from the catalog, and begin to follow."""
+        try:
+            await self._open()
+        except BaseException:
+            await self._close()
+            raise
+        self._task = asyncio.create_task(self._run(), name="text-feed")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Commit what was handed in, then close."""
+        await self._queue.close()
+        if self._task is not None:
+            await asyncio.shield(asyncio.wait([self._task]))
+        await self._close()
+        if self._task is not None and not self._task.cancelled():
+            self._task.result()
+
+    async def follow(self, results: Sequence[object]) -> None:
+        """Take over what a group of catalog commits added and removed; waits while the index lags behind."""
+        for result in results:
+            changes = result if isinstance(result, list) else [result]
+            for change in changes:
+                if isinstance(change, Committed) and change.added is not None and change.added.chunks:
+                    self._settled.clear()
+                    await self._queue.put(change.added)
+                elif isinstance(change, Collected) and change.chunk_ids:
+                    self._settled.clear()
+                    await self._queue.put(change)
+
+    async def settled(self) -> None:
+        """Wait until everything handed in so far is findable."""
+        await self._settled.wait()
+
+    async def _open(self) -> None:
+        if self._path.exists():
+            try:
+                self._index = await self._in_thread(self._open_index)
+            except TextIndexError as error:
+                await self._start_over(str(error))
+        else:
+            await self._start_over("" if self._incarnation.is_first else "it was missing")
+        mark = await self._in_thread(self.index.watermark)
+        verdict = "ours"
+        if mark is None:
+            verdict = "without a watermark"
+        elif mark.schema != TEXT_SCHEMA_VERSION:
+            verdict = "of another layout"
+        else:
+            verdict = await self._reader.run(
+                lambda connection: judge_mark(
+                    connection,
+                    catalog=mark.catalog,
+                    incarnation=mark.incarnation,
+                    chunk_id=mark.chunk_id,
+                    deletion=mark.deletion,
+                )
+            )
+        if verdict == "ours" and mark is not None:
+            self._applied_chunk, self._applied_deletion = mark.chunk_id, mark.deletion
+        elif not self.rebuilt:
+            await self._start_over(f"it is {verdict}" if mark is not None or not self._incarnation.is_first else "")
+        await self._catch_up()
+
+    async def _start_over(self, reason: str) -> None:
+        if reason:
+            log.warning("text.rebuild", path=str(self._path), reason=reason)
+        self.rebuilt = reason
+        if self._index is not None:
+            await self._in_thread(self._index.close)
+        await self._in_thread(lambda: TextIndex.wipe(self._path))
+        self._index = await self._in_thread(self._open_index)
+        self._applied_chunk = self._applied_deletion = 0
+
+    def _open_index(self) -> TextIndex:
+        return TextIndex.open(self._path, heap_bytes=self._heap_bytes, threads=self._index_threads)
+
+    async def _catch_up(self) -> None:
+        """Apply everything in the catalog past the watermark, in order."""
+        while True:
+            chunks, bodies = await self._reader.chunks_after(self._applied_chunk, CHUNKS_A_PAGE)
+            if not chunks:
+                break
+            await self._in_thread(lambda: self.index.add(documents_of_rows(chunks, bodies)))  # noqa: B023
+            self._applied_chunk = chunks[-1].chunk_id
+        while deletions := await self._reader.deletions_after(self._applied_deletion, CHUNKS_A_PAGE):
+            await self._in_thread(lambda: self.index.delete([chunk_id for _, chunk_id in deletions]))  # noqa: B023
+            self._applied_deletion = deletions[-1][0]
+        await self._in_thread(self._commit)
+
+    async def _run(self) -> None:
+        deadline: float | None = None
+        while True:
+            try:
+                if deadline is None:
+                    group = await self._queue.get_many(QUEUED_COMMITS)
+                else:
+                    async with asyncio.timeout(max(0.0, deadline - monotonic())):
+                        group = await self._queue.get_many(QUEUED_COMMITS)
+            except TimeoutError:
+                group = []
+            except QueueClosed:
+                break
+            if group and deadline is None:
+                deadline = monotonic() + self._interval
+            try:
+                if group:
+                    await self._in_thread(lambda: self._apply(group))  # noqa: B023
+                if deadline is not None and monotonic() >= deadline:
+                    await self._commit_and_tell()
+                    deadline = None
+            except TextIndexError as error:
+                await self._recover(error)
+                deadline = None
+        if deadline is not None:
+            await self._commit_and_tell()
+
+    async def _commit_and_tell(self) -> None:
+        await self._in_thread(self._commit)
+        added, self._uncommitted = self._uncommitted, 0
+        if self._on_searchable is not None and added:
+            self._on_searchable(added)
+        if self._queue.empty():
+            self._settled.set()
+
+    async def _recover(self, error: TextIndexError) -> None:
+        """Open the index again and catch up from the catalog, as soon as there is room."""
+        log.warning("text.failed", path=str(self._path), error=str(error))
+        while True:
+            try:
+                await self._in_thread(self.index.close)
+            except TextIndexError as close_error:
+                log.info("text.close_failed", error=str(close_error))
+            try:
+                await self._open()
+            except TextIndexError as again:
+                if not await self._in_thread(self._is_full):
+                    raise
+                log.info("text.waits_for_room", error=str(again))
+                await asyncio.sleep(ROOM_POLL_SECONDS)
+                continue
+            self._uncommitted = 0
+            self._settled.set() if self._queue.empty() else None
+            return
+
+    def _is_full(self) -> bool:
+        free = os.statvfs(self._path.parent)
+        return free.f_bavail * free.f_frsize < self._heap_bytes
+
+    def _apply(self, group: Sequence[NewChunks | Collected]) -> None:
+        for change in group:
+            if isinstance(change, Collected):
+                self.index.delete(change.chunk_ids)
+                self._applied_deletion = max(self._applied_deletion, change.last_deletion)
+            elif change.first_chunk_id > self._applied_chunk:
+                documents = documents_of_commit(change)
+                self.index.add(documents)
+                self._applied_chunk = change.first_chunk_id + len(documents) - 1
+                self._uncommitted += len(documents)
+
+    def _commit(self) -> None:
+        reach("text.commit")
+        self.index.commit(
+            Watermark(
+                catalog=self._incarnation.catalog,
+                incarnation=self._incarnation.uuid,
+                chunk_id=self._applied_chunk,
+                deletion=self._applied_deletion,
+                schema=TEXT_SCHEMA_VERSION,
+            )
+        )
+        reach("text.committed")
+
+    async def _in_thread(self, work):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _close(self) -> None:
+        if self._index is not None:
+            index, self._index = self._index, None
+            await self._in_thread(index.close)
+        self._thread.shutdown(wait=True)

@@ -1,0 +1,99 @@
+"""A worker process: ``python -P -m indexing.ingest.worker``, batches in on stdin, reports out on stdout.
+
+It is started by ``worker_process`` and runs until stdin ends, which also happens when its parent is killed. What it
+parses may hang or crash it; that costs the file in hand only. CPU time per file is bounded by an interval timer whose
+signal keeps its default action, because a parser that holds the interpreter lock cannot be interrupted otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, BinaryIO
+
+from indexing.ingest.messages import LENGTH_BYTES, READY, FileReport, decode_batch, decode_setup, encode_frame
+from indexing.ingest.prepare import prepare_file
+from indexing.sources import DirectoryHandles
+from storage import Failure, KnownCuts, reach
+
+if TYPE_CHECKING:
+    from indexing.ingest.messages import BatchTask, FileTask, WorkerSetup
+
+
+def main() -> None:
+    """Serve batches until stdin ends."""
+    # Signals of the terminal go to the whole process group; when to stop is the parent's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    answers = _private_stdout()
+    frames: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_read_frames, args=(frames,), daemon=True).start()
+    setup = decode_setup(frames.get())
+    known = KnownCuts(Path(setup.catalog))
+    reach("worker.start")
+    answers.write(encode_frame(READY))
+    answers.flush()
+    while True:
+        _serve(decode_batch(frames.get()), setup, known, answers)
+
+
+def _serve(batch: BatchTask, setup: WorkerSetup, known: KnownCuts, answers: BinaryIO) -> None:
+    try:
+        handles = DirectoryHandles.open(Path(os.fsdecode(batch.root)))
+    except OSError as error:
+        for task in batch.files:
+            failure = Failure(task.place, "vanished_root", error.strerror or str(error))
+            answers.write(encode_frame(FileReport(failure=failure)))
+        answers.flush()
+        return
+    with handles:
+        for task in batch.files:
+            signal.setitimer(signal.ITIMER_PROF, setup.cpu_seconds)
+            report = _prepare(task, handles, batch, setup, known)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            answers.write(encode_frame(report))
+            answers.flush()
+
+
+def _prepare(
+    task: FileTask, handles: DirectoryHandles, batch: BatchTask, setup: WorkerSetup, known: KnownCuts
+) -> FileReport:
+    try:
+        return prepare_file(
+            task,
+            handles,
+            rules=setup.rules,
+            repository_id=batch.repository_id,
+            known=known,
+            mode=batch.mode,
+            zstd_level=setup.zstd_level,
+        )
+    except Exception as error:  # noqa: BLE001  (task boundary: a defect here costs this file only, and is told)
+        traceback.print_exc()
+        return FileReport(failure=Failure(task.place, "internal", f"{type(error).__name__}: {error}"))
+
+
+def _private_stdout() -> BinaryIO:
+    """Return a stream on the inherited stdout, and send whatever else prints there to stderr."""
+    private = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(private, "wb")
+
+
+def _read_frames(frames: SimpleQueue[bytes]) -> None:
+    stream = sys.stdin.buffer
+    while True:
+        length = stream.read(LENGTH_BYTES)
+        if len(length) < LENGTH_BYTES:
+            # The parent closed the pipe or died: what is in hand is of no use to anyone.
+            os._exit(0)
+        frames.put(stream.read(int.from_bytes(length, "big")))
+
+
+if __name__ == "__main__":
+    main()

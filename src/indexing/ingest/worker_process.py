@@ -1,0 +1,115 @@
+"""A worker process seen from its owner: started, fed, watched and, when it must be, killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from indexing.ingest.messages import LENGTH_BYTES, decode_report, encode_frame
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from indexing.ingest.messages import BatchTask, FileReport, WorkerSetup
+
+CauseOfDeath: TypeAlias = Literal["cpu_deadline", "no_answer", "killed"]
+
+_PIPE_BUFFER_BYTES = 4 * 1024 * 1024
+
+
+class WorkerDied(Exception):  # noqa: N818  (what happened, like QueueClosed)
+    """The process ended, or was ended, with a file in hand."""
+
+    def __init__(self, cause: CauseOfDeath, status: int | None) -> None:
+        """Keep the cause and the exit status."""
+        super().__init__(f"the worker process ended with status {status} ({cause})")
+        self.cause = cause
+
+
+class WorkerStartFailed(Exception):  # noqa: N818
+    """The process ended before it was ready: the next one would too."""
+
+
+class WorkerProcess:
+    """One worker process; it works on one batch at a time."""
+
+    def __init__(self, setup: WorkerSetup, *, directory: Path, wall_seconds: float) -> None:
+        """Prepare to start in ``directory``; ``wall_seconds`` without a report mean that it hangs."""
+        self._setup = setup
+        self._directory = directory
+        self._wall_seconds = wall_seconds
+        self._process: asyncio.subprocess.Process | None = None
+        self.starts = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, None while it does not run."""
+        return None if self._process is None else self._process.pid
+
+    async def start(self) -> None:
+        """Start the process and wait until it is ready; raises ``WorkerStartFailed`` if it ends before that."""
+        self.starts += 1
+        # -P keeps the working directory off sys.path: a pickle.py in an indexed tree must never be imported.
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "indexing.ingest.worker",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            cwd=self._directory, env=os.environ | {"PYTHONSAFEPATH": "1"}, limit=_PIPE_BUFFER_BYTES, start_new_session=True,
+        )  # fmt: skip
+        try:
+            await self._send(encode_frame(self._setup))
+            await self._receive()
+        except WorkerDied as death:
+            raise WorkerStartFailed(f"a worker process cannot start: {death}; see its messages on stderr") from death
+
+    async def reports(self, batch: BatchTask) -> AsyncIterator[FileReport]:
+        """Work on a batch; yields a report a file, in order. Raises ``WorkerDied`` at the file it dies on."""
+        if self._process is None:
+            await self.start()
+        await self._send(encode_frame(batch))
+        for _ in batch.files:
+            yield decode_report(await self._receive())
+
+    async def aclose(self) -> None:
+        """End the process at once; it keeps nothing that anyone needs."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.returncode is None:
+            process.kill()
+        # Reading both pipes to their end lets the transport close before the loop does.
+        await asyncio.shield(process.communicate())
+
+    async def _send(self, frame: bytes) -> None:
+        process = self._process
+        assert process is not None  # noqa: S101
+        assert process.stdin is not None  # noqa: S101
+        try:
+            process.stdin.write(frame)
+            await process.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise await self._death("killed") from error
+
+    async def _receive(self) -> bytes:
+        process = self._process
+        assert process is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101
+        try:
+            async with asyncio.timeout(self._wall_seconds):
+                length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "big")
+                return await process.stdout.readexactly(length)
+        except TimeoutError as error:
+            raise await self._death("no_answer") from error
+        except asyncio.IncompleteReadError as error:
+            raise await self._death("killed") from error
+
+    async def _death(self, cause: CauseOfDeath) -> WorkerDied:
+        process = self._process
+        assert process is not None  # noqa: S101
+        await self.aclose()
+        if process.returncode == -signal.SIGPROF:
+            cause = "cpu_deadline"
+        return WorkerDied(cause, process.returncode)

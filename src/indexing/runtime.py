@@ -1,0 +1,308 @@
+"""The composition root: opens what an owner of a data directory needs, in order, and closes it in reverse.
+
+Order: settings → data directory and its lock → catalog, migrated → text index, caught up → ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from indexing.ingest.job import IndexJob, JobSettings
+from indexing.ingest.messages import WorkerSetup
+from indexing.ingest.text_feed import TextFeed
+from indexing.ingest.worker_process import WorkerProcess
+from indexing.sources import DirectoryHandles, Rules, display, git_common_dir, identify
+from storage import (
+    CatalogDamaged,
+    DataDirectory,
+    Ownership,
+    Root,
+    TextIndex,
+    Writer,
+    accept_root,
+    begin_incarnation,
+    damage_mark,
+    end_incarnation,
+    load_registry,
+    mark_damaged,
+    note_served,
+    note_start,
+    open_reader,
+    register,
+    save_registry,
+    set_aside,
+    take_in_restore,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from indexing.settings import Settings
+    from storage import Incarnation, Reader, Repository
+
+log = structlog.get_logger(__name__)
+
+
+class CrashLoop(Exception):  # noqa: N818
+    """The last starts died in their recovery; it is not attempted again."""
+
+
+@dataclass(slots=True)
+class Owner:
+    """What the one process that writes a data directory works with."""
+
+    settings: Settings
+    directory: DataDirectory
+    writer: Writer
+    reader: Reader
+    feed: TextFeed
+    incarnation: Incarnation
+    messages: list[str] = field(default_factory=list)
+    """What a user should know of the start: a restore, a catalog moved aside."""
+    to_index_again: list[Repository] = field(default_factory=list)
+    """Repositories whose catalog was lost and that come back from disk."""
+    job: IndexJob | None = None
+
+    def rules_for(self, repository: Repository, others: Sequence[Repository]) -> Rules:
+        """Return the rules of a scan of ``repository``; the roots inside it belong to the others."""
+        chosen = self.settings.discovery
+        return Rules(
+            include=tuple(chosen.include),
+            exclude=tuple(chosen.exclude),
+            max_file_bytes=chosen.max_file_bytes,
+            vendored=chosen.vendored,
+            generated=chosen.generated,
+            hidden=chosen.hidden,
+            minified=chosen.minified,
+            secrets=chosen.secrets,
+            use_git=chosen.use_git,
+            other_roots=frozenset(_inside(repository, others) | _data_directory_inside(self.directory, repository)),
+        )
+
+    async def register(self, path: Path) -> Repository:
+        """Return the repository whose root is ``path``, new or not; raises the errors of ``look_at_root``."""
+        root = await asyncio.to_thread(look_at_root, path)
+        repository = await self.writer.apply(lambda connection: register(connection, root, now_ms=_now_ms()))
+        await self.save_registry()
+        return repository
+
+    async def accept_root(self, repository: Repository) -> None:
+        """Take the directory that is at the repository's root now as the right one."""
+        root = await asyncio.to_thread(look_at_root, Path(os.fsdecode(repository.root.path)))
+        await self.writer.apply(lambda connection: accept_root(connection, repository.id, root))
+
+    async def save_registry(self) -> None:
+        """Write down which repositories there are, for the day the catalog is lost."""
+        repositories = await self.reader.repositories()
+        roots = {repository.uuid: repository.root.path for repository in repositories}
+        await asyncio.to_thread(_save_roots, self.directory.path, roots)
+
+    @asynccontextmanager
+    async def job_for(self, repository: Repository) -> AsyncIterator[IndexJob]:
+        """Prepare a job that brings a repository up to date; its worker process ends with the context."""
+        others = await self.reader.repositories()
+        rules = self.rules_for(repository, others)
+        settings = self.settings
+        setup = WorkerSetup(
+            catalog=str(self.directory.catalog),
+            rules=rules,
+            cpu_seconds=settings.indexing.parse_cpu_seconds,
+            zstd_level=settings.storage.zstd_level,
+        )
+        worker = WorkerProcess(
+            setup, directory=self.directory.path, wall_seconds=settings.indexing.worker_wall_seconds
+        )
+        job = IndexJob(
+            repository,
+            JobSettings(
+                rules=rules,
+                batch_files=settings.indexing.worker_batch_size,
+                batch_bytes=settings.indexing.worker_batch_bytes,
+                queue_batches=settings.indexing.queue_batches,
+                garbage_grace_seconds=settings.storage.garbage_grace_days * 86_400.0,
+            ),
+            writer=self.writer,
+            reader=self.reader,
+            feed=self.feed,
+            workers=[worker],
+            incarnation=self.incarnation,
+        )
+        self.job = job
+        try:
+            yield job
+        finally:
+            self.job = None
+            await worker.aclose()
+
+    def waits_for_room(self, waits: bool) -> None:  # noqa: FBT001  (a callback's one argument)
+        """Show in the job's progress that the disk is full, or no longer."""
+        if self.job is not None:
+            self.job.counters.waiting = "disk is full" if waits else ""
+
+    def count_searchable(self, chunks: int) -> None:
+        """Count chunks that have just become findable."""
+        if self.job is not None:
+            self.job.counters.searchable_chunks += chunks
+
+
+@asynccontextmanager
+async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
+    """Own the data directory: take its lock, repair what a crash left, and serve until the context ends.
+
+    Raises the errors of ``storage``, and ``CrashLoop`` when recovery itself keeps crashing.
+    """
+    directory = DataDirectory(settings.storage.data_dir)
+    messages: list[str] = []
+    owner: Owner | None = None
+    async with AsyncExitStack() as stack:
+        await asyncio.to_thread(directory.prepare)
+        stack.enter_context(Ownership(directory))
+        await asyncio.to_thread(_guard_against_crash_loop, settings, directory)
+        former = await asyncio.to_thread(lambda: take_in_restore(directory, now_ms=_now_ms()))
+        if former is not None:
+            messages.append(f"a backup was restored; the former catalog is in {former}")
+        try:
+            writer = Writer(
+                directory.catalog,
+                after_commit=lambda results: _follow(owner, results),
+                on_full=lambda waits: owner.waits_for_room(waits) if owner is not None else None,
+            )
+            aside = await _enter_writer(stack, writer, directory)
+            if aside is not None:
+                messages.append(f"the catalog was damaged and is moved aside to {aside}")
+            incarnation = await writer.apply(lambda connection: begin_incarnation(connection, now_ms=_now_ms()))
+            reader = await stack.enter_async_context(open_reader(directory.catalog))
+            returning, lost = await _bring_back(directory, writer, reader)
+            messages += lost
+            feed = TextFeed(
+                directory.text,
+                reader,
+                incarnation,
+                commit_interval=settings.text.commit_interval_ms / 1000,
+                heap_bytes=settings.text.heap_bytes,
+                threads=settings.text.threads,
+                on_searchable=lambda chunks: owner.count_searchable(chunks) if owner is not None else None,
+            )
+            await stack.enter_async_context(feed)
+            if feed.rebuilt:
+                messages.append(f"the text index was rebuilt from the catalog: {feed.rebuilt}")
+            owner = Owner(settings, directory, writer, reader, feed, incarnation, messages, returning)
+            await asyncio.to_thread(note_served, directory.starts)
+            yield owner
+            await asyncio.shield(
+                writer.apply(lambda connection: end_incarnation(connection, incarnation.id, now_ms=_now_ms()))
+            )
+        except CatalogDamaged as error:
+            await asyncio.to_thread(mark_damaged, directory.catalog, str(error))
+            raise
+
+
+@asynccontextmanager
+async def open_for_search(settings: Settings) -> AsyncIterator[tuple[Reader, TextIndex]]:
+    """Open catalog and text index for reading only, beside an owner or without one."""
+    directory = DataDirectory(settings.storage.data_dir)
+    if directory.path.exists():
+        await asyncio.to_thread(directory.check_readable)
+    async with open_reader(directory.catalog) as reader:
+        index = await asyncio.to_thread(TextIndex.open_for_reading, directory.text)
+        try:
+            yield reader, index
+        finally:
+            await asyncio.to_thread(index.close)
+
+
+def look_at_root(path: Path) -> Root:
+    """Return what identifies the directory at ``path``; raises ``RootError`` for what cannot be a repository's root."""
+    from indexing.sources import RootMissing, RootNotDirectory  # noqa: PLC0415
+
+    resolved = path.expanduser().resolve()
+    if not resolved.exists():
+        raise RootMissing(f"there is nothing at {str(path)!r}; give the path of a directory")
+    if not resolved.is_dir():
+        raise RootNotDirectory(f"{str(path)!r} is a file; give the directory it is in")
+    with DirectoryHandles.open(resolved) as handles:
+        identity = identify(handles.root_fd)
+    return Root(os.fsencode(resolved), identity.device, identity.inode, identity.boot_id, git_common_dir(resolved))
+
+
+async def _follow(owner: Owner | None, results: Sequence[object]) -> None:
+    if owner is not None:
+        await owner.feed.follow(results)
+
+
+async def _enter_writer(stack: AsyncExitStack, writer: Writer, directory: DataDirectory) -> Path | None:
+    """Open the catalog; a damaged one is moved aside first. Returns where it went."""
+    aside: Path | None = None
+    if await asyncio.to_thread(damage_mark, directory.catalog) is not None:
+        aside = await asyncio.to_thread(lambda: set_aside(directory.catalog, now_ms=_now_ms()))
+    try:
+        await stack.enter_async_context(writer)
+    except CatalogDamaged:
+        if aside is not None:
+            raise
+        aside = await asyncio.to_thread(lambda: set_aside(directory.catalog, now_ms=_now_ms()))
+        log.warning("catalog.set_aside", path=str(aside))
+        await stack.enter_async_context(writer)
+    return aside
+
+
+async def _bring_back(directory: DataDirectory, writer: Writer, reader: Reader) -> tuple[list[Repository], list[str]]:
+    """Register what ``registry.json`` knows and the catalog does not, under the same ids."""
+    registry = await asyncio.to_thread(load_registry, directory.path)
+    there = {repository.uuid for repository in await reader.repositories()}
+    returning: list[Repository] = []
+    lost: list[str] = []
+    for uuid, path in registry.repositories.items():
+        if uuid in there:
+            continue
+        try:
+            root = await asyncio.to_thread(look_at_root, Path(os.fsdecode(path)))
+        except OSError as error:
+            lost.append(f"{display(path)} cannot be indexed again: {error}")
+            continue
+        repository = await writer.apply(
+            lambda connection: register(connection, root, now_ms=_now_ms(), uuid=uuid)  # noqa: B023
+        )
+        returning.append(repository)
+    if not (directory.path / "registry.json").exists():
+        await asyncio.to_thread(save_registry, directory.path, registry)
+    return returning, lost
+
+
+def _guard_against_crash_loop(settings: Settings, directory: DataDirectory) -> None:
+    recovery = settings.recovery
+    window = recovery.crash_loop_window_seconds
+    if not note_start(directory.starts, now=time(), window_seconds=window, most=recovery.crash_loop_starts):
+        message = (
+            f"the last {recovery.crash_loop_starts - 1} starts within {window} s died in their recovery, so it is not "
+            "attempted again: search works, nothing is written. Run 'codetrove fsck --repair', or wait and try again"
+        )
+        raise CrashLoop(message)
+
+
+def _save_roots(data_directory: Path, roots: dict[str, bytes]) -> None:
+    registry = load_registry(data_directory)
+    if registry.repositories != roots or not (data_directory / "registry.json").exists():
+        save_registry(data_directory, registry.with_repositories(roots))
+
+
+def _inside(repository: Repository, others: Sequence[Repository]) -> set[bytes]:
+    return {other.root.path for other in others if other.root.path.startswith(repository.root.path.rstrip(b"/") + b"/")}
+
+
+def _data_directory_inside(directory: DataDirectory, repository: Repository) -> set[bytes]:
+    """Return the data directory if it lies inside the tree: an index of the index would never settle."""
+    path = os.fsencode(directory.path.resolve())
+    return {path} if path.startswith(repository.root.path.rstrip(b"/") + b"/") else set()
+
+
+def _now_ms() -> int:
+    return int(time() * 1000)

@@ -1,0 +1,16 @@
+"""Search: from a query to ranked hits."""
+
+from indexing.search.engine import search
+from indexing.search.errors import BadRequest
+from indexing.search.records import HIT_SCHEMA, Hit, Scores, SearchRequest, SearchResult, SnippetLine
+
+__all__ = [
+    "HIT_SCHEMA",
+    "BadRequest",
+    "Hit",
+    "Scores",
+    "SearchRequest",
+    "SearchResult",
+    "SnippetLine",
+    "search",
+]

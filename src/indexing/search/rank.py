@@ -1,0 +1,199 @@
+"""Code-aware ranking: what a reader of code knows beyond the scores of the legs. Pure.
+
+Every rule is a factor on the fused score with a name, shown with the hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from indexing.cutting.identifiers import identifier_parts
+from indexing.search.english import variants
+from indexing.search.query import QueriedName, Query
+from storage.catalog.hits import Definition, FoundChunk, PlaceShown
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """The strength of each rule; 1 switches a factor off."""
+
+    definition: float = 2.0
+    """the chunk defines a name that is the whole query"""
+    mentioned_definition: float = 1.3
+    """the chunk defines a name that stands among other words of the query"""
+    wrong_case: float = 0.8
+    """on the gain of a definition whose name differs in case"""
+    coherence: float = 0.3
+    """gain of the file whose chunks together score best; others in proportion"""
+    file_name: float = 0.4
+    """gain when all words of the file's name are in the query"""
+    test: float = 0.6
+    vendored: float = 0.5
+    generated: float = 0.5
+    aside: float = 0.6
+    """examples, demos, benchmarks"""
+    prose: float = 0.8
+    """documentation"""
+    repeat: float = 0.6
+    """for each better hit in the same file"""
+
+
+FACTORS: Final = Factors()
+MAX_HITS_A_FILE: Final = 3
+MAX_MERGED_LINES: Final = 120
+"""Adjacent hits become one up to this length; a longer one would hide where the match is."""
+
+_ASIDE_DIRECTORIES: Final = frozenset(
+    {b"example", b"examples", b"demo", b"demos", b"sample", b"samples", b"benchmark", b"benchmarks", b"bench"}
+)
+_PROSE_LANGUAGES: Final = frozenset({"markdown", "rst", "text", "asciidoc", "org"})
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A shown chunk with its fused score."""
+
+    chunk: FoundChunk
+    place: PlaceShown
+    fusion: float
+    definitions: tuple[Definition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate, or several adjacent ones as one range, with the final score."""
+
+    best: Candidate
+    score: float
+    factors: Mapping[str, float]
+    start_line: int
+    end_line: int
+    start_byte: int
+    end_byte: int
+
+
+def rank(candidates: Sequence[Candidate], query: Query, limit: int, rules: Factors = FACTORS) -> list[Ranked]:
+    """The best ``limit`` hits, best first; ties by repository, path and line."""
+    if not candidates:
+        return []
+    top = max(each.fusion for each in candidates)
+    files: dict[tuple[str, bytes], float] = {}
+    for each in candidates:
+        files[_file(each)] = files.get(_file(each), 0.0) + each.fusion
+    best_file = max(files.values())
+    scored = []
+    for each in candidates:
+        factors = {
+            "definition": definition_factor(each.definitions, query, rules),
+            "coherence": 1.0 + rules.coherence * files[_file(each)] / best_file,
+            "file_name": file_name_factor(each.place.path, query, rules),
+            **place_factors(each.place, query, rules),
+        }
+        score = each.fusion / top
+        for factor in factors.values():
+            score *= factor
+        scored.append((each, score, {name: round(value, 4) for name, value in factors.items() if value != 1.0}))
+    scored.sort(key=lambda item: _order(item[0], item[1]))
+    return _spread(scored, limit, rules)
+
+
+def definition_factor(definitions: Iterable[Definition], query: Query, rules: Factors = FACTORS) -> float:
+    """More for a chunk in which a queried name is defined; exact case counts more than another."""
+    gain = (rules.definition if query.only_name else rules.mentioned_definition) - 1.0
+    best = 0.0
+    for definition in definitions:
+        for name in query.names:
+            best = max(best, match_of(definition, name, rules.wrong_case))
+    return 1.0 + gain * best
+
+
+def match_of(definition: Definition, name: QueriedName, wrong_case: float) -> float:
+    """How well a definition fits a queried name, 0 to 1; a scope that was given must be there."""
+    if definition.name == name.name:
+        fit = 1.0
+    elif definition.name.lower() == name.name.lower():
+        fit = wrong_case
+    else:
+        return 0.0
+    if not name.scope:
+        return fit
+    within = {part.lower() for part in definition.scope.replace("::", ".").split(".")}
+    return fit if name.scope[-1].lower() in within else fit * 0.5
+
+
+def file_name_factor(path: bytes, query: Query, rules: Factors = FACTORS) -> float:
+    """More for a file whose name is made of the query's words."""
+    name = path.rpartition(b"/")[2].partition(b".")[0].decode("utf-8", "replace")
+    words = [word for word in identifier_parts(name) if not word.isdigit()]
+    if not words:
+        return 1.0
+    found = sum(1 for word in words if word in query.words or any(form in query.words for form in variants(word)))
+    return 1.0 + rules.file_name * found / len(words)
+
+
+def place_factors(place: PlaceShown, query: Query, rules: Factors = FACTORS) -> dict[str, float]:
+    """Less for files that are seldom what is looked for, unless the query asks for them."""
+    factors: dict[str, float] = {}
+    if "test" in place.flags and not query.wants_tests:
+        factors["test"] = rules.test
+    if "vendored" in place.flags:
+        factors["vendored"] = rules.vendored
+    if "generated" in place.flags:
+        factors["generated"] = rules.generated
+    if not query.wants_asides and _ASIDE_DIRECTORIES & set(place.path.lower().split(b"/")[:-1]):
+        factors["aside"] = rules.aside
+    if place.language in _PROSE_LANGUAGES:
+        factors["prose"] = rules.prose
+    return factors
+
+
+def _spread(scored: Sequence[tuple[Candidate, float, dict[str, float]]], limit: int, rules: Factors) -> list[Ranked]:
+    """At most ``MAX_HITS_A_FILE`` a file, each after the first for less, adjacent ranges as one hit."""
+    by_file: dict[tuple[str, bytes], list[Ranked]] = {}
+    for candidate, score, factors in scored:
+        mine = by_file.setdefault(_file(candidate), [])
+        chunk = candidate.chunk
+        touching = next((at for at, each in enumerate(mine) if _touch(each, chunk)), None)
+        if touching is not None:
+            mine[touching] = _merged(mine[touching], chunk)
+        elif len(mine) < MAX_HITS_A_FILE:
+            lowered = score * rules.repeat ** len(mine)
+            if mine:
+                factors = {**factors, "repeat": round(rules.repeat ** len(mine), 4)}
+            mine.append(
+                Ranked(candidate, lowered, factors, chunk.start_line, chunk.end_line, chunk.start_byte, chunk.end_byte)
+            )
+    flat = [each for found in by_file.values() for each in found]
+    flat.sort(key=lambda each: _order(each.best, each.score))
+    return flat[:limit]
+
+
+def _touch(hit: Ranked, chunk: FoundChunk) -> bool:
+    """Whether the ranges overlap or meet, and one hit of both is not too long."""
+    if hit.best.chunk.cut_id != chunk.cut_id:
+        return False
+    lines = max(hit.end_line, chunk.end_line) - min(hit.start_line, chunk.start_line) + 1
+    meets = chunk.start_byte <= hit.end_byte and hit.start_byte <= chunk.end_byte
+    return meets and lines <= MAX_MERGED_LINES
+
+
+def _merged(hit: Ranked, chunk: FoundChunk) -> Ranked:
+    return Ranked(
+        hit.best,
+        hit.score,
+        hit.factors,
+        min(hit.start_line, chunk.start_line),
+        max(hit.end_line, chunk.end_line),
+        min(hit.start_byte, chunk.start_byte),
+        max(hit.end_byte, chunk.end_byte),
+    )
+
+
+def _file(candidate: Candidate) -> tuple[str, bytes]:
+    return candidate.place.repository, candidate.place.path
+
+
+def _order(candidate: Candidate, score: float) -> tuple[float, str, bytes, int]:
+    return -round(score, 9), candidate.place.repository, candidate.place.path, candidate.chunk.start_line

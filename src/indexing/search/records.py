@@ -1,0 +1,144 @@
+"""What a search is asked and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from indexing.search.errors import BadRequest
+from indexing.search.fuse import LegPlace
+
+HIT_SCHEMA: Final = 1
+"""Version of a hit's JSON: raised when a key changes its meaning or goes; new keys may come without."""
+
+MAX_QUERY_CHARACTERS: Final = 10_000
+MAX_K: Final = 200
+MAX_FILTERS: Final = 100
+MAX_SNIPPET_LINES: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """One search. Raises BadRequest when a limit is exceeded."""
+
+    query: str
+    repositories: frozenset[str]
+    """uuids of the repositories that may be searched; an empty set finds nothing"""
+    k: int = 10
+    path_globs: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    snippet_lines: int = 8
+    """lines of the snippet at most"""
+    check_disk: bool = True
+    """compare each hit's file with what was indexed (one lstat a file)"""
+
+    def __post_init__(self) -> None:
+        if not self.query.strip():
+            raise BadRequest("the query is empty")
+        if len(self.query) > MAX_QUERY_CHARACTERS:
+            raise BadRequest(
+                f"the query has {len(self.query)} characters, the limit is {MAX_QUERY_CHARACTERS}; shorten it"
+            )
+        if not 1 <= self.k <= MAX_K:
+            raise BadRequest(f"k is {self.k}, it must be between 1 and {MAX_K}")
+        if not 1 <= self.snippet_lines <= MAX_SNIPPET_LINES:
+            raise BadRequest(f"snippet_lines is {self.snippet_lines}, it must be between 1 and {MAX_SNIPPET_LINES}")
+        if max(len(self.path_globs), len(self.languages)) > MAX_FILTERS:
+            raise BadRequest(f"more than {MAX_FILTERS} path or language filters; use fewer")
+
+
+@dataclass(frozen=True, slots=True)
+class SnippetLine:
+    """One line of a snippet."""
+
+    number: int
+    """1-based, of the file"""
+    text: str
+    matches: tuple[tuple[int, int], ...] = ()
+    """character ranges of the query's words in ``text``, end exclusive"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How a hit's score came about."""
+
+    total: float
+    fusion: float
+    legs: dict[str, LegPlace] = field(default_factory=dict)
+    factors: dict[str, float] = field(default_factory=dict)
+    """by reason, those that are not 1"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A found piece of a file, as it was indexed."""
+
+    repository: str
+    root: str
+    snapshot: str
+    path: str
+    """printable; see ``path_b64`` for the exact bytes of a name that is not"""
+    path_b64: str | None
+    also_at: tuple[str, ...]
+    """other paths with the same content"""
+    start_line: int
+    """1-based"""
+    end_line: int
+    """inclusive"""
+    symbol: str
+    kind: str
+    scope: str
+    signature: str
+    language: str
+    text: str
+    snippet: tuple[SnippetLine, ...]
+    scores: Scores
+    indexed_hash: str
+    """SHA-256 of the file's bytes when it was indexed"""
+    stale: bool | None
+    """the file has changed or gone since; None where it was not looked at"""
+
+    def to_json(self) -> dict[str, Any]:
+        """The hit as plain JSON values."""
+        return {
+            "schema": HIT_SCHEMA,
+            "repository": self.repository,
+            "root": self.root,
+            "snapshot": self.snapshot,
+            "path": self.path,
+            **({"path_b64": self.path_b64} if self.path_b64 is not None else {}),
+            "also_at": list(self.also_at),
+            "start_line": self.start_line,
+            "end_line": self.end_line,
+            "symbol": self.symbol,
+            "kind": self.kind,
+            "scope": self.scope,
+            "signature": self.signature,
+            "language": self.language,
+            "text": self.text,
+            "snippet": [
+                {"line": line.number, "text": line.text, "matches": [list(each) for each in line.matches]}
+                for line in self.snippet
+            ],
+            "score": self.scores.total,
+            "scores": {
+                "fusion": self.scores.fusion,
+                "legs": {name: {"rank": place.rank, "score": place.score} for name, place in self.scores.legs.items()},
+                "factors": dict(self.scores.factors),
+            },
+            "indexed_hash": self.indexed_hash,
+            "stale": self.stale,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The best hits, best first."""
+
+    hits: tuple[Hit, ...]
+    complete: bool
+    """False when a leg reached its bound before the page was full: there may be more, or better ones"""
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        return {"schema": HIT_SCHEMA, "complete": self.complete, "hits": [hit.to_json() for hit in self.hits]}

@@ -1,0 +1,30 @@
+"""What can be configured, and how it is read: command line, then environment, then config.yaml, then defaults."""
+
+from __future__ import annotations
+
+from indexing.settings.errors import SettingsError
+from indexing.settings.load import default_config_path, load_settings
+from indexing.settings.schema import (
+    DiscoverySettings,
+    IndexingSettings,
+    LogSettings,
+    RecoverySettings,
+    SearchSettings,
+    Settings,
+    StorageSettings,
+    TextSettings,
+)
+
+__all__ = [
+    "DiscoverySettings",
+    "IndexingSettings",
+    "LogSettings",
+    "RecoverySettings",
+    "SearchSettings",
+    "Settings",
+    "SettingsError",
+    "StorageSettings",
+    "TextSettings",
+    "default_config_path",
+    "load_settings",
+]

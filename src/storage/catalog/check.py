@@ -1,0 +1,112 @@
+"""The full check of a catalog: SQLite's own, and what must hold between its tables."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from storage.errors import CatalogDamaged
+from storage.identity import cut_key, external_id
+from storage.texts import expand_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_RULES = {
+    "entry shows a cut of another content": (
+        "SELECT count(*) FROM entries JOIN cuts ON cuts.id = cut_id JOIN texts ON texts.id = text_id"
+        " WHERE texts.blob_id <> entries.blob_id"
+    ),
+    "entry shows a cut of another repository": (
+        "SELECT count(*) FROM entries JOIN cuts ON cuts.id = cut_id JOIN snapshots ON snapshots.id = snapshot_id"
+        " WHERE cuts.repository_id <> snapshots.repository_id"
+    ),
+    "entry shows a cut that is marked as not shown": (
+        "SELECT count(*) FROM cuts WHERE unshown_since IS NOT NULL"
+        " AND EXISTS (SELECT 1 FROM entries WHERE cut_id = cuts.id)"
+    ),
+    "cut that nothing shows is not marked so": (
+        "SELECT count(*) FROM cuts WHERE unshown_since IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM entries WHERE cut_id = cuts.id)"
+    ),
+    "text without a cut": (
+        "SELECT count(*) FROM texts WHERE NOT EXISTS (SELECT 1 FROM cuts WHERE text_id = texts.id)"
+    ),
+    "blob without a text": (
+        "SELECT count(*) FROM blobs WHERE NOT EXISTS (SELECT 1 FROM texts WHERE blob_id = blobs.id)"
+    ),
+    "entry without path words": (
+        "SELECT count(*) FROM entries WHERE id NOT IN (SELECT rowid FROM path_words)"
+    ),
+    "path words without an entry": (
+        "SELECT count(*) FROM path_words WHERE rowid NOT IN (SELECT id FROM entries)"
+    ),
+    "chunk that deletions name": "SELECT count(*) FROM chunks JOIN deletions USING (chunk_id)",
+    "live chunk without a point": (
+        "SELECT count(*) FROM collections CROSS JOIN chunks JOIN cuts ON cuts.id = cut_id"
+        " WHERE collections.state <> 'retired' AND unshown_since IS NULL"
+        " AND NOT EXISTS (SELECT 1 FROM points WHERE collection_id = collections.id"
+        "                 AND points.chunk_id = chunks.chunk_id AND points.state <> 'deleting')"
+    ),
+    "point without a chunk": (
+        "SELECT count(*) FROM points WHERE NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.chunk_id = points.chunk_id)"
+    ),
+    "batch of a job that does not run": (
+        "SELECT count(*) FROM batches JOIN jobs ON jobs.id = job_id WHERE jobs.state <> 'running'"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFinding:
+    """Something that must not be."""
+
+    rule: str
+    detail: str
+
+
+def check_catalog(connection: sqlite3.Connection) -> Iterator[CatalogFinding]:
+    """Yield everything that is wrong; a sound catalog yields nothing."""
+    try:
+        for (verdict,) in connection.execute("PRAGMA integrity_check(20)"):
+            if verdict != "ok":
+                yield CatalogFinding("SQLite integrity", verdict)
+        for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+            yield CatalogFinding("foreign key", f"row {row} of {table} lacks its {parent}")
+        for rule, query in _RULES.items():
+            (count,) = connection.execute(query).fetchone()
+            if count:
+                yield CatalogFinding(rule, f"{count} times")
+        yield from _check_texts(connection)
+    except sqlite3.DatabaseError as error:
+        yield CatalogFinding("SQLite integrity", str(error))
+
+
+def _check_texts(connection: sqlite3.Connection) -> Iterator[CatalogFinding]:
+    """Check that every text decompresses, that chunks cover it exactly, and that their ids are right."""
+    cuts = connection.execute(
+        "SELECT cuts.id, uuid, sha256, extractor, language, cutter, texts.size, body FROM cuts"
+        " JOIN texts ON texts.id = text_id JOIN blobs ON blobs.id = blob_id"
+        " JOIN repositories ON repositories.id = repository_id"
+    )
+    for cut_id, uuid, sha256, extractor, language, cutter, size, body in cuts:
+        name = f"cut {cut_id} ({language}, {sha256.hex()[:12]})"
+        try:
+            text = expand_text(body, size)
+        except CatalogDamaged as error:
+            yield CatalogFinding("text", f"{name}: {error}")
+            continue
+        key = cut_key(uuid, sha256, extractor, language, cutter)
+        position = 0
+        for identity, start, end in connection.execute(
+            "SELECT external_id, start_byte, end_byte FROM chunks WHERE cut_id = ? ORDER BY chunk_id", (cut_id,)
+        ):
+            if start != position or end <= start:
+                yield CatalogFinding("chunks cover their text", f"{name}: bytes {start}-{end} after {position}")
+            if identity != external_id(key, start, end):
+                yield CatalogFinding("external id", f"{name}: bytes {start}-{end}")
+            position = end
+        # A text of nothing but white space has no chunks.
+        if position != size and not (position == 0 and text.isspace()):
+            yield CatalogFinding("chunks cover their text", f"{name}: {position} of {size} bytes")

@@ -1,0 +1,58 @@
+"""The canonical dump: everything the catalog says, without row ids, sequences and times, in one order.
+
+Two catalogs of the same trees under the same repository ids, however they came about, have equal dumps (invariant I6).
+Garbage has to be collected first: it is kept for a while and is part of the dump.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+_QUERIES = {
+    "repository": "SELECT uuid, hex(root) FROM repositories",
+    "entry": (
+        "SELECT uuid, snapshots.kind, snapshots.name, hex(path), hex(sha256), entries.language, cuts.language, cutter,"
+        " extractor, flags, words FROM entries JOIN snapshots ON snapshots.id = snapshot_id"
+        " JOIN repositories ON repositories.id = snapshots.repository_id JOIN blobs ON blobs.id = entries.blob_id"
+        " JOIN cuts ON cuts.id = cut_id JOIN texts ON texts.id = text_id"
+        " LEFT JOIN path_words ON path_words.rowid = entries.id"
+    ),
+    "exclusion": (
+        "SELECT uuid, hex(path), reason, exclusions.rules FROM exclusions JOIN snapshots ON snapshots.id = snapshot_id"
+        " JOIN repositories ON repositories.id = repository_id"
+    ),
+    "blob": "SELECT hex(sha256), hex(git_oid), size FROM blobs",
+    "text": (
+        "SELECT hex(sha256), extractor, encoding, texts.size, hex(body), sections FROM texts"
+        " JOIN blobs ON blobs.id = blob_id"
+    ),
+    "cut": (
+        "SELECT uuid, hex(sha256), extractor, language, cutter, imports FROM cuts"
+        " JOIN repositories ON repositories.id = repository_id JOIN texts ON texts.id = text_id"
+        " JOIN blobs ON blobs.id = blob_id"
+    ),
+    "chunk": (
+        "SELECT hex(external_id), start_byte, end_byte, start_line, end_line, symbol, kind, scope, signature, docstring"
+        " FROM chunks"
+    ),
+    "symbol": (
+        "SELECT hex(external_id), ordinal, symbols.name, symbols.kind, symbols.scope, symbols.start_line,"
+        " symbols.end_line FROM symbols JOIN chunks USING (chunk_id)"
+    ),
+    "point": (
+        "SELECT fingerprint, hex(external_id), points.state, reason FROM points"
+        " JOIN collections ON collections.id = collection_id JOIN chunks USING (chunk_id)"
+    ),
+}
+
+
+def canonical_dump(connection: sqlite3.Connection) -> Iterator[str]:
+    """Yield the dump's lines, JSON each, sorted within each kind."""
+    for kind, query in _QUERIES.items():
+        for row in sorted(connection.execute(query).fetchall(), key=repr):
+            yield json.dumps([kind, *row], ensure_ascii=True)

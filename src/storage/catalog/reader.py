@@ -1,0 +1,178 @@
+"""Reading the catalog for planning, status and the text index, over ``aiosqlite``.
+
+A ``Reader`` never writes, locks or migrates; SQLite's WAL lets it work beside the writer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import aiosqlite
+
+from storage.catalog.connection import BUSY_TIMEOUT_SECONDS, reading_uri, translate
+from storage.catalog.migrations import check_version
+from storage.catalog.repositories import repositories
+from storage.errors import CatalogMissing
+from storage.records import Stat
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+    from pathlib import Path
+
+    from storage.catalog.repositories import Repository
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """What the catalog knows of a path: an entry, or why its content was left out."""
+
+    stat: Stat
+    read_at_ns: int
+    seq: int | None
+    """of the entry; None for an exclusion"""
+    cutter: str
+    extractor: int
+    language: str
+    flags: tuple[str, ...]
+    excluded: str
+    """reason, or empty for an entry"""
+    rules: str
+    """of the exclusion"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk as the text index needs it."""
+
+    chunk_id: int
+    cut_id: int
+    repository: str
+    language: str
+    kind: str
+    scope: str
+    symbols: tuple[str, ...]
+    start_byte: int
+    end_byte: int
+
+
+class Reader:
+    """A read-only view of the catalog."""
+
+    def __init__(self, connection: aiosqlite.Connection, catalog: Path) -> None:
+        """Wrap an open connection; use ``open_reader``."""
+        self.connection = connection
+        self.catalog = catalog
+
+    async def query(self, sql: str, parameters: Iterable[object] = ()) -> list[tuple]:  # type: ignore[type-arg]
+        """Return all rows of a statement."""
+        try:
+            return list(await self.connection.execute_fetchall(sql, parameters))  # type: ignore[arg-type]
+        except sqlite3.Error as error:
+            raise translate(error, self.catalog) from error
+
+    async def known_files(self, snapshot_id: int) -> dict[bytes, KnownFile]:
+        """Return what is known of every path of a snapshot."""
+        entries = await self.query(
+            "SELECT path, entries.size, mtime_ns, ctime_ns, inode, read_at_ns, seq, cutter, extractor, cuts.language,"
+            " flags FROM entries JOIN cuts ON cuts.id = cut_id JOIN texts ON texts.id = text_id WHERE snapshot_id = ?",
+            (snapshot_id,),
+        )
+        known = {
+            row[0]: KnownFile(
+                Stat(*row[1:5]), row[5], row[6], row[7], row[8], row[9], tuple(filter(None, row[10].split(","))), "", ""
+            )
+            for row in entries
+        }
+        exclusions = await self.query(
+            "SELECT path, size, mtime_ns, ctime_ns, inode, read_at_ns, reason, rules FROM exclusions"
+            " WHERE snapshot_id = ?",
+            (snapshot_id,),
+        )
+        for row in exclusions:
+            known[row[0]] = KnownFile(Stat(*row[1:5]), row[5], None, "", 0, "", (), row[6], row[7])
+        return known
+
+    async def poisoned(self, snapshot_id: int, deaths: int) -> dict[bytes, Stat]:
+        """Return the files that killed their worker ``deaths`` times or more, with the stat they had."""
+        rows = await self.query(
+            "SELECT path, size, mtime_ns, ctime_ns, inode FROM suspects WHERE snapshot_id = ? AND deaths >= ?",
+            (snapshot_id, deaths),
+        )
+        return {row[0]: Stat(*row[1:5]) for row in rows}
+
+    async def repositories(self) -> list[Repository]:
+        """Return all repositories, by root."""
+        return await self.run(repositories)
+
+    async def chunks_after(self, chunk_id: int, limit: int) -> tuple[list[StoredChunk], dict[int, bytes]]:
+        """Return the next chunks in order of their ids, and the compressed texts of their cuts with sizes.
+
+        The texts come as ``{cut_id: size.to_bytes(8) + frame}`` so that each is read once.
+        """
+        rows = await self.query(
+            "SELECT chunk_id, cut_id, uuid, language, kind, scope, start_byte, end_byte FROM chunks"
+            " JOIN cuts ON cuts.id = cut_id JOIN repositories ON repositories.id = repository_id"
+            " WHERE chunk_id > ? ORDER BY chunk_id LIMIT ?",
+            (chunk_id, limit),
+        )
+        if not rows:
+            return [], {}
+        names: dict[int, list[str]] = {}
+        for owner, name in await self.query(
+            "SELECT chunk_id, name FROM symbols WHERE chunk_id BETWEEN ? AND ? ORDER BY chunk_id, ordinal",
+            (rows[0][0], rows[-1][0]),
+        ):
+            names.setdefault(owner, []).append(name)
+        bodies = await self.query(
+            "SELECT cuts.id, texts.size, body FROM cuts JOIN texts ON texts.id = text_id WHERE cuts.id BETWEEN ? AND ?",
+            (min(row[1] for row in rows), max(row[1] for row in rows)),
+        )
+        chunks = [StoredChunk(*row[:6], tuple(names.get(row[0], ())), *row[6:]) for row in rows]
+        return chunks, {cut: size.to_bytes(8, "big") + body for cut, size, body in bodies}
+
+    async def deletions_after(self, deletion: int, limit: int) -> list[tuple[int, int]]:
+        """Return the next (id, chunk_id) rows of ``deletions``."""
+        return await self.query(
+            "SELECT id, chunk_id FROM deletions WHERE id > ? ORDER BY id LIMIT ?", (deletion, limit)
+        )
+
+    async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a reading function on a connection of its own, in a thread."""
+        import asyncio  # noqa: PLC0415
+
+        return await asyncio.to_thread(_read, self.catalog, read)
+
+
+@asynccontextmanager
+async def open_reader(catalog: Path) -> AsyncIterator[Reader]:
+    """Open the catalog for reading; raises ``CatalogMissing``, ``CatalogTooNew`` or ``CatalogDamaged``."""
+    if not catalog.exists():
+        raise CatalogMissing(f"there is no catalog at {str(catalog)!r}; run 'codetrove index PATH' first")
+    try:
+        connection = await aiosqlite.connect(
+            reading_uri(catalog), uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None
+        )
+    except sqlite3.Error as error:
+        raise translate(error, catalog) from error
+    try:
+        reader = Reader(connection, catalog)
+        await reader.run(lambda opened: check_version(opened, catalog))
+        yield reader
+    finally:
+        await connection.close()
+
+
+def _read(catalog: Path, read: Callable[[sqlite3.Connection], T]) -> T:
+    from storage.catalog.connection import open_for_reading, translated  # noqa: PLC0415
+
+    connection = open_for_reading(catalog)
+    try:
+        with translated(catalog):
+            return read(connection)
+    finally:
+        connection.close()

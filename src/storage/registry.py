@@ -1,0 +1,86 @@
+"""``registry.json``: the little that is needed to rebuild a lost catalog from disk under the same ids."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from storage.errors import DataDirectoryUnsuitable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REGISTRY_FILE = "registry.json"
+REGISTRY_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Installation uuid, repositories by uuid, run-time flags and hashes of tokens."""
+
+    installation: str
+    repositories: dict[str, bytes] = field(default_factory=dict)
+    """{uuid: absolute root}"""
+    flags: dict[str, object] = field(default_factory=dict)
+    token_hashes: tuple[str, ...] = ()
+
+    def with_repositories(self, repositories: dict[str, bytes]) -> Registry:
+        """Return a copy that names these repositories."""
+        return replace(self, repositories=repositories)
+
+
+def load_registry(data_directory: Path) -> Registry:
+    """Read the registry; a new installation gets a new uuid. Raises ``DataDirectoryUnsuitable`` if it is damaged."""
+    path = data_directory / REGISTRY_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Registry(installation=str(uuid4()))
+    try:
+        value = json.loads(text)
+        if value["schema"] != REGISTRY_SCHEMA:
+            message = f"{str(path)!r} has schema {value['schema']!r}, this codetrove knows {REGISTRY_SCHEMA}"
+            raise DataDirectoryUnsuitable(message)
+        return Registry(
+            installation=value["installation"],
+            repositories={uuid: base64.b64decode(root) for uuid, root in value["repositories"].items()},
+            flags=value["flags"],
+            token_hashes=tuple(value["token_hashes"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        message = f"{str(path)!r} is damaged ({error!r}); restore it from a backup or move it away and index again"
+        raise DataDirectoryUnsuitable(message) from error
+
+
+def save_registry(data_directory: Path, registry: Registry) -> None:
+    """Replace the registry atomically; it is readable by its owner only."""
+    value = {
+        "schema": REGISTRY_SCHEMA,
+        "installation": registry.installation,
+        "repositories": {
+            uuid: base64.b64encode(root).decode("ascii") for uuid, root in sorted(registry.repositories.items())
+        },
+        "flags": registry.flags,
+        "token_hashes": list(registry.token_hashes),
+    }
+    write_atomically(data_directory / REGISTRY_FILE, json.dumps(value, indent=2).encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file of mode 0600 so that a reader, or the machine after a power cut, sees the old or the new content."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,298 @@
+"""``TextIndex``: tantivy on disk, with one writer and any number of reading processes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Self
+
+import tantivy
+
+from storage.errors import TextIndexError
+from storage.text.errors import translated
+from storage.text.layout import register_tokenizers, schema
+from storage.text.queries import build_query
+from storage.text.records import TextDocument, TextHit, TextHits, TextQuery, Watermark
+
+MIN_HEAP_BYTES_PER_THREAD = 15_000_000
+"""tantivy refuses less."""
+
+MAX_WIDENED = 20_000
+"""How many hits one search looks at to have all ties at its cut."""
+
+_WATERMARK_ROLE = 1
+_SCORE_DIGITS = 4
+_PAGE = 20_000
+
+
+class TextIndex:
+    """The text index in one directory. Synchronous: callers run it in a thread; tantivy lets go of the GIL.
+
+    Writing methods belong to one thread at a time; searching may happen beside them. After an error in a writing method
+    the index must be closed and opened again: tantivy ends a writer that failed, and the last commit stands.
+    """
+
+    def __init__(self, index: tantivy.Index, writer: tantivy.IndexWriter | None, path: Path) -> None:
+        self._index = index
+        self._writer = writer
+        self._path = path
+        self._highest = 0
+        self._repositories: frozenset[str] = frozenset()
+        self._refresh()
+
+    @classmethod
+    def open(cls, path: Path, *, heap_bytes: int, threads: int) -> Self:
+        """Open for writing; a directory that is missing or empty becomes an empty index.
+
+        ``heap_bytes`` is what all ``threads`` together collect before they write a segment.
+        Raises TextIndexError when another writer holds the index, or it is damaged or of another layout (then ``wipe``
+        it, open again and feed it from the catalog).
+        """
+        with translated(f"to open {str(path)!r} for writing"):
+            path.mkdir(parents=True, exist_ok=True)
+            index = tantivy.Index(schema(), str(path), reuse=True)
+            register_tokenizers(index)
+            index.config_reader(reload_policy="manual")
+            writer = index.writer(max(heap_bytes, threads * MIN_HEAP_BYTES_PER_THREAD), threads)
+            try:
+                opened = cls(index, writer, path)
+                opened._highest = opened._highest_chunk_id()
+            except BaseException:
+                # Without this the merging threads and the lock live until the garbage collector comes by.
+                writer.wait_merging_threads()
+                raise
+        return opened
+
+    @classmethod
+    def open_for_reading(cls, path: Path) -> Self:
+        """Open beside a writer in this or another process. Raises TextIndexError when there is no readable index."""
+        with translated(f"to open {str(path)!r} for reading"):
+            index = tantivy.Index.open(str(path))
+            if not _same_layout(index):
+                raise TextIndexError(f"the text index in {str(path)!r} has the layout of another version: rebuild it")
+            register_tokenizers(index)
+            index.config_reader(reload_policy="manual")
+            return cls(index, None, path)
+
+    @staticmethod
+    def wipe(path: Path) -> None:
+        """Remove the index, whatever its state. No one may have it open for writing."""
+        with translated(f"to remove {str(path)!r}"):
+            shutil.rmtree(path, ignore_errors=True)
+            if path.exists():
+                shutil.rmtree(path)
+
+    def watermark(self) -> Watermark | None:
+        """What the last commit holds; None in an index that was never committed or whose watermark cannot be read."""
+        with translated("to read its watermark"):
+            searcher = self._index.searcher()
+            hits = searcher.search(_watermarks(), 2, count=False).hits
+            if len(hits) != 1:
+                return None
+            stored = searcher.doc(hits[0][1]).get_first("watermark")
+            try:
+                return Watermark(**json.loads(bytes(stored or b"")))
+            except (ValueError, TypeError):
+                return None
+
+    def add(self, documents: Sequence[TextDocument]) -> None:
+        """Add chunks in the order of their ids; one that is already there is replaced: replays change nothing."""
+        writer = self._writing()
+        with translated("to add chunks"):
+            for each in documents:
+                if each.chunk_id <= self._highest:
+                    writer.delete_documents_by_query(_with_ids([each.chunk_id]))
+                else:
+                    self._highest = each.chunk_id
+                writer.add_document(_document(each))
+
+    def delete(self, chunk_ids: Iterable[int]) -> None:
+        """Delete chunks; those that are not there are passed over."""
+        writer = self._writing()
+        with translated("to delete chunks"):
+            remaining = list(chunk_ids)
+            for start in range(0, len(remaining), _PAGE):
+                writer.delete_documents_by_query(_with_ids(remaining[start : start + _PAGE]))
+
+    def clear(self) -> None:
+        """Delete everything, also the watermark, with the next commit; until then searches see the last one.
+
+        ``clear``, ``add`` of all chunks and one ``commit`` rewrite the index in place. That is also its optimisation:
+        deleted chunks keep counting in BM25 until then, and a merge of segments with deletions only estimates lengths.
+        """
+        writer = self._writing()
+        with translated("to clear itself"):
+            writer.delete_all_documents()
+        self._highest = 0
+
+    def commit(self, watermark: Watermark) -> None:
+        """Make all changes since the last commit visible and durable at once, together with the watermark."""
+        writer = self._writing()
+        with translated("to commit"):
+            writer.delete_documents_by_query(_watermarks())
+            mark = tantivy.Document()
+            mark.add_unsigned("role", _WATERMARK_ROLE)
+            mark.add_bytes("watermark", json.dumps(asdict(watermark)).encode())
+            writer.add_document(mark)
+            writer.commit()
+            self._refresh()
+
+    def reload(self) -> None:
+        """Make the last commit of another process visible here."""
+        with translated("to read its last commit"):
+            self._refresh()
+
+    def search(self, query: TextQuery, limit: int) -> TextHits:
+        """The best ``limit`` chunks and all that tie with the last of them.
+
+        Where the ties would need more than ``MAX_WIDENED`` hits, the smallest chunk ids among those seen are kept.
+        """
+        if limit < 1:
+            return TextHits((), exhausted=False)
+        with translated("to search"):
+            built = build_query(query, self._repositories)
+            if built is None:
+                return TextHits((), exhausted=True)
+            searcher = self._index.searcher()
+            asked = min(limit + 16, max(MAX_WIDENED, limit))
+            while True:
+                # tantivy breaks ties by place in the segments, which differs from one index to the next.
+                hits = _hits(searcher, built, asked)
+                everything = len(hits) < asked
+                if everything or hits[-1].score < hits[limit - 1].score or asked >= MAX_WIDENED:
+                    break
+                asked = min(asked * 4, max(MAX_WIDENED, limit))
+        if everything and len(hits) <= limit:
+            return TextHits(tuple(hits), exhausted=True)
+        last = hits[limit - 1].score
+        complete = everything or hits[-1].score < last
+        kept = [hit for hit in hits if hit.score >= last] if complete else hits[:limit]
+        return TextHits(tuple(kept), exhausted=everything and len(kept) == len(hits))
+
+    def symbols_with_prefix(self, prefix: str, limit: int) -> list[str]:
+        """Names of definitions (lower case) that begin with the prefix in any case, at most ``limit``, in order."""
+        with translated("to look up names"):
+            found = self._index.searcher().terms_with_prefix("symbol", prefix.lower(), limit=limit)
+            return [name for name, _ in found]
+
+    def chunk_ids(self) -> Iterator[int]:
+        """The ids of all chunks in the last commit, ascending, duplicates included."""
+        searcher = self._index.searcher()
+        after = -1
+        while True:
+            with translated("to list its chunks"):
+                page = _ids_after(searcher, after, _PAGE)
+            if not page:
+                return
+            # A run of equal ids must not be torn apart by the end of a page.
+            whole = page if len(page) < _PAGE else [each for each in page if each < page[-1]] or page
+            yield from whole
+            after = whole[-1]
+
+    @property
+    def document_count(self) -> int:
+        """Chunks in the last commit."""
+        with translated("to count its chunks"):
+            searcher = self._index.searcher()
+            return searcher.num_docs - len(searcher.search(_watermarks(), 2, count=False).hits)
+
+    @property
+    def deleted_count(self) -> int:
+        """Deleted chunks that still take room and count in scores."""
+        with translated("to count its deleted chunks"):
+            meta = json.loads((self._path / "meta.json").read_bytes())
+            return sum((each.get("deletes") or {}).get("num_deleted_docs", 0) for each in meta["segments"])
+
+    def close(self) -> None:
+        """Give up what was not committed, wait for merging threads, and let go of the lock. May be called again."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with translated("to close"):
+                try:
+                    writer.rollback()
+                    writer.wait_merging_threads()
+                except RuntimeError:
+                    return  # the writer died of an earlier error, and its threads with it
+
+    def _writing(self) -> tantivy.IndexWriter:
+        if self._writer is None:
+            raise TextIndexError(f"the text index in {str(self._path)!r} is closed or open for reading only")
+        return self._writer
+
+    def _refresh(self) -> None:
+        self._index.reload()
+        self._repositories = frozenset(
+            name for name, _ in self._index.searcher().terms_with_prefix("repository", "", limit=None)
+        )
+
+    def _highest_chunk_id(self) -> int:
+        hits = (
+            self._index.searcher()
+            .search(
+                _ids_from(0),
+                1,
+                count=False,
+                order_by_field="chunk_id",
+                order=tantivy.Order.Desc,
+            )
+            .hits
+        )
+        return int(hits[0][0]) if hits else 0
+
+
+def _document(source: TextDocument) -> tantivy.Document:
+    document = tantivy.Document()
+    document.add_unsigned("chunk_id", source.chunk_id)
+    document.add_unsigned("cut_id", source.cut_id)
+    document.add_text("repository", source.repository)
+    document.add_text("language", source.language)
+    if source.kind:
+        document.add_text("kind", source.kind)
+    document.add_text("code", source.code)
+    if source.words:
+        document.add_text("parts", source.words)
+    for name in source.symbols:
+        document.add_text("symbol", name)
+    if source.scope:
+        document.add_text("scope", source.scope)
+    return document
+
+
+def _hits(searcher: tantivy.Searcher, query: tantivy.Query, limit: int) -> list[TextHit]:
+    """Hits by score and id. Sums of 32-bit floats depend on their order, so scores are rounded before comparing."""
+    found = searcher.search(query, limit, count=False).hits
+    places = [place for _, place in found]
+    chunk_ids = searcher.fast_field_values("chunk_id", places)
+    cut_ids = searcher.fast_field_values("cut_id", places)
+    hits = [
+        TextHit(int(chunk_id or 0), int(cut_id or 0), round(score, _SCORE_DIGITS))
+        for (score, _), chunk_id, cut_id in zip(found, chunk_ids, cut_ids, strict=True)
+    ]
+    hits.sort(key=lambda hit: (-hit.score, hit.chunk_id))
+    return hits
+
+
+def _ids_after(searcher: tantivy.Searcher, after: int, limit: int) -> list[int]:
+    query = _ids_from(after + 1)
+    hits = searcher.search(query, limit, count=False, order_by_field="chunk_id", order=tantivy.Order.Asc).hits
+    return [int(chunk_id) for chunk_id, _ in hits]
+
+
+def _with_ids(chunk_ids: Sequence[int]) -> tantivy.Query:
+    # delete_documents_by_term makes a signed term of an int, which matches nothing in an unsigned field.
+    return tantivy.Query.term_set_query(schema(), "chunk_id", chunk_ids)
+
+
+def _watermarks() -> tantivy.Query:
+    return tantivy.Query.term_query(schema(), "role", _WATERMARK_ROLE)
+
+
+def _ids_from(lowest: int) -> tantivy.Query:
+    return tantivy.Query.range_query(schema(), "chunk_id", tantivy.FieldType.Unsigned, lower_bound=lowest)
+
+
+def _same_layout(index: tantivy.Index) -> bool:
+    return bool(index.schema == schema())

@@ -1,0 +1,60 @@
+"""The layout of the text index: its fields and their tokenizers.
+
+Every change here needs a new ``TEXT_SCHEMA_VERSION``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import tantivy
+
+from storage.text.records import TextField
+
+MAX_TOKEN_BYTES = 80
+"""Longer tokens are no identifiers that anyone types, but base64 and the like."""
+
+WORD = r"[\p{L}\p{M}\p{N}_]+"
+"""A whole identifier, word or number of any script."""
+
+TOKENIZERS: dict[TextField, str] = {"code": "word", "parts": "part", "symbol": "name", "scope": "word"}
+
+
+@cache
+def schema() -> tantivy.Schema:
+    """The fields.
+
+    Positions are not kept (no phrase queries: a third of the disk), and nothing is stored but the watermark.
+    """
+    builder = tantivy.SchemaBuilder()
+    for field, tokenizer in TOKENIZERS.items():
+        builder.add_text_field(field, tokenizer_name=tokenizer, index_option="freq")
+    for exact in ("repository", "language", "kind"):
+        builder.add_text_field(exact, tokenizer_name="raw", index_option="basic")
+    builder.add_unsigned_field("chunk_id", indexed=True, fast=True)
+    builder.add_unsigned_field("cut_id", indexed=True, fast=True)
+    builder.add_unsigned_field("role", indexed=True)
+    builder.add_bytes_field("watermark", stored=True)
+    return builder.build()
+
+
+@cache
+def analyzer(name: str) -> tantivy.TextAnalyzer:
+    """The tokenizer of that name, one of the values of ``TOKENIZERS``."""
+    tokenizer = {
+        "word": tantivy.Tokenizer.regex(WORD),
+        "part": tantivy.Tokenizer.whitespace(),
+        "name": tantivy.Tokenizer.raw(),
+    }[name]
+    return (
+        tantivy.TextAnalyzerBuilder(tokenizer)
+        .filter(tantivy.Filter.remove_long(MAX_TOKEN_BYTES))
+        .filter(tantivy.Filter.lowercase())
+        .build()
+    )
+
+
+def register_tokenizers(index: tantivy.Index) -> None:
+    """Make the tokenizers known to an opened index; they are not kept on disk."""
+    for name in sorted(set(TOKENIZERS.values())):
+        index.register_tokenizer(name, analyzer(name))
