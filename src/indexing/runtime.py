@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-class CrashLoop(Exception):  # noqa: N818
+class CrashLoop(Exception):
     """The last starts died in their recovery; it is not attempted again."""
 
 
@@ -117,9 +117,7 @@ class Owner:
             cpu_seconds=settings.indexing.parse_cpu_seconds,
             zstd_level=settings.storage.zstd_level,
         )
-        worker = WorkerProcess(
-            setup, directory=self.directory.path, wall_seconds=settings.indexing.worker_wall_seconds
-        )
+        worker = WorkerProcess(setup, directory=self.directory.path, wall_seconds=settings.indexing.worker_wall_seconds)
         job = IndexJob(
             repository,
             JobSettings(
@@ -142,7 +140,7 @@ class Owner:
             self.job = None
             await worker.aclose()
 
-    def waits_for_room(self, waits: bool) -> None:  # noqa: FBT001  (a callback's one argument)
+    def waits_for_room(self, waits: bool) -> None:
         """Show in the job's progress that the disk is full, or no longer."""
         if self.job is not None:
             self.job.counters.waiting = "disk is full" if waits else ""
@@ -221,7 +219,7 @@ async def open_for_search(settings: Settings) -> AsyncIterator[tuple[Reader, Tex
 
 def look_at_root(path: Path) -> Root:
     """Return what identifies the directory at ``path``; raises ``RootError`` for what cannot be a repository's root."""
-    from indexing.sources import RootMissing, RootNotDirectory  # noqa: PLC0415
+    from indexing.sources import RootMissing, RootNotDirectory
 
     resolved = path.expanduser().resolve()
     if not resolved.exists():
@@ -268,9 +266,7 @@ async def _bring_back(directory: DataDirectory, writer: Writer, reader: Reader) 
         except OSError as error:
             lost.append(f"{display(path)} cannot be indexed again: {error}")
             continue
-        repository = await writer.apply(
-            lambda connection: register(connection, root, now_ms=_now_ms(), uuid=uuid)  # noqa: B023
-        )
+        repository = await writer.apply(lambda connection: register(connection, root, now_ms=_now_ms(), uuid=uuid))
         returning.append(repository)
     if not (directory.path / "registry.json").exists():
         await asyncio.to_thread(save_registry, directory.path, registry)

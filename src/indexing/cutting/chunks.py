@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def build_chunks(text: bytes, lines: list[int], starts: list[int], definitions: Iterable[Definition]) -> tuple[Chunk, ...]:
+def build_chunks(
+    text: bytes, lines: list[int], starts: list[int], definitions: Iterable[Definition]
+) -> tuple[Chunk, ...]:
     """Makes the chunks that start at ``starts``; ``definitions`` come in order of start, the outer before the inner."""
     remaining = iter(definitions)
     upcoming = next(remaining, None)
@@ -42,12 +44,14 @@ def build_chunks(text: bytes, lines: list[int], starts: list[int], definitions: 
             chunks.append(Chunk(*place, words=words))
         else:
             signature, docstring = signature_of(text, leading), docstring_of(text, leading)
-            chunks.append(Chunk(*place, leading.name, leading.kind, leading.scope, signature, docstring, symbols, words))
+            chunks.append(
+                Chunk(*place, leading.name, leading.kind, leading.scope, signature, docstring, symbols, words)
+            )
     return tuple(chunks)
 
 
 def _leading(outer: Definition | None, begun: list[Definition]) -> Definition | None:
-    """The function that the chunk continues, else the first definition with a body in it, else the first, else the outer."""
+    """The function that the chunk continues, else the first definition in it (with a body if any), else the outer."""
     if outer is not None and outer.kind in CALLABLE_KINDS:
         return outer
     if not begun:

@@ -23,17 +23,103 @@ _HEADINGS = "headings-1"
 _CELLS = "cells-1"
 _WINDOWS = "windows-1"
 
-_GRAMMARS: Final = tuple(
-    sorted(
-        """
-        actionscript ada agda apex arduino astro bash bicep c cairo capnp clojure cmake commonlisp cpp csharp css cuda d dart
-        dockerfile elisp elixir elm embeddedtemplate erlang fennel fish fortran fsharp gdscript gleam glsl go graphql groovy
-        hack hare haskell haxe hcl hlsl html java javascript jsonnet julia kconfig kotlin latex lua luau make matlab meson
-        nim nix objc ocaml ocaml_interface odin pascal perl php powershell prisma proto purescript python qmljs r racket rego
-        ruby rust scala scheme scss smali solidity sql squirrel starlark svelte swift tcl terraform thrift tsx typescript
-        verilog vhdl vim vue wgsl zig
-        """.split(),
-    ),
+_GRAMMARS: Final = (
+    "actionscript",
+    "ada",
+    "agda",
+    "apex",
+    "arduino",
+    "astro",
+    "bash",
+    "bicep",
+    "c",
+    "cairo",
+    "capnp",
+    "clojure",
+    "cmake",
+    "commonlisp",
+    "cpp",
+    "csharp",
+    "css",
+    "cuda",
+    "d",
+    "dart",
+    "dockerfile",
+    "elisp",
+    "elixir",
+    "elm",
+    "embeddedtemplate",
+    "erlang",
+    "fennel",
+    "fish",
+    "fortran",
+    "fsharp",
+    "gdscript",
+    "gleam",
+    "glsl",
+    "go",
+    "graphql",
+    "groovy",
+    "hack",
+    "hare",
+    "haskell",
+    "haxe",
+    "hcl",
+    "hlsl",
+    "html",
+    "java",
+    "javascript",
+    "jsonnet",
+    "julia",
+    "kconfig",
+    "kotlin",
+    "latex",
+    "lua",
+    "luau",
+    "make",
+    "matlab",
+    "meson",
+    "nim",
+    "nix",
+    "objc",
+    "ocaml",
+    "ocaml_interface",
+    "odin",
+    "pascal",
+    "perl",
+    "php",
+    "powershell",
+    "prisma",
+    "proto",
+    "purescript",
+    "python",
+    "qmljs",
+    "r",
+    "racket",
+    "rego",
+    "ruby",
+    "rust",
+    "scala",
+    "scheme",
+    "scss",
+    "smali",
+    "solidity",
+    "sql",
+    "squirrel",
+    "starlark",
+    "svelte",
+    "swift",
+    "tcl",
+    "terraform",
+    "thrift",
+    "tsx",
+    "typescript",
+    "verilog",
+    "vhdl",
+    "vim",
+    "vue",
+    "wgsl",
+    "zig",
 )
 """Grammars used; never cobol, which hangs on one letter. Data (json, yaml, xml …) is better served by windows."""
 
@@ -47,7 +133,7 @@ def languages() -> tuple[str, ...]:
 
 
 def cutter_version(language: str) -> str:
-    """Name and version of the cutter that ``cut`` uses for a language; any language that it does not know gets windows."""
+    """Name and version of the cutter that ``cut`` uses for a language; an unknown one gets windows."""
     if language in _GRAMMAR_SET:
         return _SYNTAX
     if language in {"markdown", "rst"}:
@@ -82,7 +168,7 @@ def cut_windows(text: bytes, language: str) -> Cut:
 
 
 def warm(languages: Iterable[str] = _GRAMMARS) -> None:
-    """Loads grammars and compiles their queries ahead of the first file; languages without a grammar are passed over."""
+    """Loads grammars and compiles their queries ahead of the first file; passes over languages without one."""
     from indexing.cutting.grammars import grammar  # noqa: PLC0415  (only what parses needs it)
 
     for language in languages:
@@ -101,4 +187,6 @@ def _windows(text: bytes, language: str, cutter: str) -> Cut:
 
 
 def _is_minified(text: bytes) -> bool:
-    return len(text) > _MINIFIED_BYTES and len(text) > _MINIFIED_LINE_BYTES * (text.count(b"\n") + text.count(b"\r") + 1)
+    return len(text) > _MINIFIED_BYTES and len(text) > _MINIFIED_LINE_BYTES * (
+        text.count(b"\n") + text.count(b"\r") + 1
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from indexing.cutting.notebook import read_notebook
@@ -34,6 +35,7 @@ _LEGACY_ENCODINGS = [
     "cp1253",
     "cp1254",
 ]
+_CYRILLIC = ("cp1251", "koi8_r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +121,10 @@ def _mostly_utf8(sample: bytes) -> bool:
 def _isolated_accents(sample: bytes) -> bool:
     """Whether high bytes are rare, alone, and accented letters in Latin-1 or the signs of Windows' superset of it."""
     high = [at for at, byte in enumerate(sample) if byte >= 0x80]
-    adjacent = sum(later - at == 1 for at, later in zip(high, high[1:], strict=False))
-    letters = sum(sample[at] >= 0xC0 or sample[at] in b"\x91\x92\x93\x94\x96\x97\xa0\xa7\xa9\xae\xb0\xb5" for at in high)
+    adjacent = sum(later - at == 1 for at, later in pairwise(high))
+    letters = sum(
+        sample[at] >= 0xC0 or sample[at] in b"\x91\x92\x93\x94\x96\x97\xa0\xa7\xa9\xae\xb0\xb5" for at in high
+    )
     return len(high) * 8 <= len(sample) and adjacent * 6 <= len(high) and letters * 10 >= len(high) * 9
 
 
@@ -128,7 +132,12 @@ def _detected(sample: bytes) -> str | None:
     from charset_normalizer import from_bytes  # noqa: PLC0415  (slow to import, and hardly any file needs it)
 
     best = from_bytes(sample, cp_isolation=_LEGACY_ENCODINGS, steps=4, chunk_size=512).best()
-    return None if best is None else best.encoding
+    if best is None:
+        return None
+    # The two Cyrillic encodings have the same letters at swapped cases: text is mostly in small ones.
+    if best.encoding in _CYRILLIC:
+        return max(_CYRILLIC, key=lambda encoding: sum(map(str.islower, sample.decode(encoding, "ignore"))))
+    return best.encoding
 
 
 def _decodes(data: bytes, encoding: str) -> bool:

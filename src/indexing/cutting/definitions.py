@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from storage import SymbolKind
     from tree_sitter import Node
+
+    from storage import SymbolKind
 
 BODIED_KINDS: Final = frozenset({"function", "method", "class", "interface", "struct", "enum", "module", "section"})
 """kinds whose definitions are things of their own; the others (macros, constants, types) are mostly one-liners"""

@@ -15,7 +15,7 @@ _CACHED_IDENTIFIERS: Final = 200_000
 _LAST_DIGIT: Final = ord("9")
 _WORD_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 _BLANK_OTHERS = bytes(byte if byte in _WORD_BYTES else 0x20 for byte in range(256))
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_IDENTIFIER = re.compile(r"\w+")
 _ASCII_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _RUN = re.compile(r"\d+|[^\W\d_]+")
 
@@ -47,7 +47,7 @@ def compound_words(piece: bytes) -> str:
     else:
         wide_names = dict.fromkeys(_IDENTIFIER.findall(piece.decode("utf-8", "replace")))
         parts = filter(None, map(_cache.__getitem__, wide_names))
-    return " ".join(dict.fromkeys(" ".join(parts).split(" "))) 
+    return " ".join(dict.fromkeys(" ".join(parts).split(" ")))
 
 
 class _AsciiCache(dict[bytes, str]):
@@ -60,6 +60,8 @@ class _AsciiCache(dict[bytes, str]):
 
 class _Cache(dict[str, str]):
     def __missing__(self, identifier: str) -> str:
+        if identifier[0].isdecimal():
+            return ""
         parts = self[identifier] = _compound_parts(identifier)
         return parts
 

@@ -23,6 +23,9 @@ _CPP_SIGN = re.compile(
 )
 _MATLAB_SIGN = re.compile(rb"^\s*(?:%|function\b|classdef\b|end\s*$)", re.MULTILINE)
 _VERILOG_SIGN = re.compile(rb"^\s*(?:`\w+|(?:module|interface|package)\s+\w+\s*[(#;])|\bendmodule\b", re.MULTILINE)
+_RST_SIGN = re.compile(
+    rb"^\.\. (?:[\w-]+::|_[^\n:]+:[ \t]*$)|^[^\s][^\n]*\n(?:={4,}|-{4,})\r?\n[^\0]*::\r?\n", re.MULTILINE
+)
 _COMMENT = re.compile(rb"//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 
 
@@ -82,6 +85,8 @@ def _by_content(language: str, extension: str, head: bytes) -> str:
         return "matlab" if not _OBJC_SIGN.search(head) and _MATLAB_SIGN.search(head) else "objc"
     if extension == "v":
         return "verilog" if _VERILOG_SIGN.search(head) else "v"
+    if language == TEXT and extension == "txt":
+        return "rst" if _RST_SIGN.search(head) else TEXT
     if language == "typescript" and head.startswith(b"<?xml"):
         return "xml"
     return language

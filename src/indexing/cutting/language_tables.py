@@ -154,7 +154,7 @@ EXTENSIONS: Final = _by_member(
 
 FILE_NAMES: Final = _by_member(
     {
-        "bash": ".bashrc .bash_profile .bash_aliases .profile .zshrc .zshenv .zprofile PKGBUILD APKBUILD configure.in gradlew",
+        "bash": ".bashrc .bash_profile .bash_aliases .profile .zshrc .zshenv .zprofile PKGBUILD gradlew",
         "cmake": "CMakeLists.txt cmakelists.txt",
         "dockerfile": "Dockerfile dockerfile Containerfile containerfile",
         "gitattributes": ".gitattributes",
@@ -178,7 +178,9 @@ FILE_NAMES: Final = _by_member(
     },
 )
 
-TEMPLATE_SUFFIXES: Final = frozenset({"in", "j2", "jinja", "tmpl", "tpl", "template", "dist", "example", "sample", "orig"})
+TEMPLATE_SUFFIXES: Final = frozenset(
+    {"in", "j2", "jinja", "tmpl", "tpl", "template", "dist", "example", "sample", "orig"}
+)
 """endings behind which the real extension stands, as in ``config.h.in``"""
 
 INTERPRETERS: Final = _by_member(

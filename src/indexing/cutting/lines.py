@@ -1,4 +1,7 @@
-"""Lines and sizes of a UTF-8 text, counted on its bytes: a line ends at ``\\n``, ``\\r\\n`` or ``\\r`` and nowhere else."""
+"""Lines and sizes of a UTF-8 text, counted on its bytes.
+
+A line ends at ``\\n``, ``\\r\\n`` or ``\\r`` and nowhere else.
+"""
 
 from __future__ import annotations
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from storage import Section
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +40,7 @@ def read_notebook(data: bytes) -> Notebook | None:
     for number, source in _cells(document):
         # A lone surrogate is legal in JSON and cannot be encoded.
         piece = source.encode("utf-8", "replace")
-        replaced = replaced or "\ud800" <= max(source, default="") and any("\ud800" <= c <= "\udfff" for c in source)
+        replaced = replaced or _SURROGATE.search(source) is not None
         piece = piece if piece.endswith(b"\n") else piece + b"\n"
         if pieces:
             pieces.append(b"\n")

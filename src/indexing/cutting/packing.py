@@ -64,7 +64,9 @@ def _sized(text: bytes, units: Units, definition_starts: list[int]) -> list[tupl
     return sized
 
 
-def _pack_region(text: bytes, lines: list[int], region: list[tuple[int, int, bool]], end: int, packed: list[int]) -> None:
+def _pack_region(
+    text: bytes, lines: list[int], region: list[tuple[int, int, bool]], end: int, packed: list[int]
+) -> None:
     total = sum(size for _, size, _ in region)
     count = -(-total // MAX_CHUNK_CHARS)
     # With few chunks an even share leaves no crumb at the end.

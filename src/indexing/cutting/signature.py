@@ -16,8 +16,11 @@ _DOC_BYTES = 4000
 _BODY_FIELDS = ("body", "value", "block")
 _BODY_START = re.compile(rb"\{|;|\n\s*\n|=>?\s*\n|\bdo\s*\n|\bis\s*\n|\bbegin\b|\bwhere\b|[\r\n]")
 _STRING = re.compile(rb"\s*[rRbBuU]{0,2}(\"\"\"|'''|\"|')")
-_COMMENT_LINE = re.compile(rb"\s*(?://|#(?!\[|!\[|[ \t]*(?:define|include|ifn?def|if|elif|else|endif|undef|pragma|error)\b)|--|;|%|\*|/\*)")
+_COMMENT_LINE = re.compile(
+    rb"\s*(?://|#(?!\[|!\[|[ \t]*(?:define|include|ifn?def|if|elif|else|endif|undef|pragma|error)\b)|--|;|%|\*|/\*)"
+)
 _ATTRIBUTE_LINE = re.compile(rb"\s*(?:@\w|#!?\[|\[\w[^\n]*\]\s*$)")
+_NEAR_BYTES = 400
 _DECORATION = re.compile(r"^\s*(?:/\*+!?|\*+/|\*|//[/!]*<?|#+:?|--+\s*\|?|;+|%+!?|\(\*+|@(?:module)?doc)[ \t]?")
 _COMMENT_END = re.compile(r"\s*(?:\*+/|\*+\)|-\}|\"\"\")\s*$")
 _TAG = re.compile(r"^\s*[@\\](?:param|return|brief|throws|see|since)\b")
@@ -63,6 +66,11 @@ def _leading_string(text: bytes, start: int) -> bytes:
 
 def _comment_before(text: bytes, start: int) -> bytes:
     """The comment lines that end directly above ``start``, attributes and annotations between them left out."""
+    # Most definitions have nothing above them, and that is found out cheaply.
+    near = text[max(0, start - _NEAR_BYTES) : start].rstrip(b" \t").splitlines()
+    line = near[-1].strip() if near else b""
+    if not line or (line[0] not in b"/#;%@[*-" and not line.endswith((b"*/", b"*)", b"-}", b'"""'))):
+        return b""
     window = text[max(0, start - _DOC_BYTES) : start]
     above = window.splitlines()
     if above and not window.endswith((b"\n", b"\r")):

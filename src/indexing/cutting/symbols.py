@@ -10,8 +10,17 @@ from indexing.cutting.definitions import Definition
 from indexing.cutting.imports import import_names
 
 if TYPE_CHECKING:
-    from storage import SymbolKind
     from tree_sitter import Node, Query
+
+    from storage import SymbolKind
+
+MAX_DEPTH: Final = 500
+"""levels of the syntax tree in which definitions are looked for; a query's time can grow with the square of depth"""
+
+MAX_SCOPE_CHARS: Final = 300
+
+# A query looks at all later siblings of every token: 200,000 unclosed brackets took it half a minute.
+_MAX_ERROR_CHILDREN: Final = 20_000
 
 _SHALLOW: Final = {
     "c": (
@@ -25,9 +34,9 @@ _SHALLOW: Final = {
         frozenset({"function", "method", "class"}),
     ),
 }
-"""Depth of nearly all definitions, the sign of some kinds: the query looks no deeper unless there are more signs than finds.
+"""Depth of nearly all definitions, a sign in the text of some kinds, and these kinds.
 
-Visiting every expression would cost a quarter of the time of parsing.
+The query looks no deeper unless there are more signs than finds: visiting every expression would cost a quarter of the time of parsing.
 """
 _VAGUE_KINDS = frozenset({"variable", "type"})
 _METHOD_OWNERS = frozenset({"class", "interface", "struct", "enum", "type", "scope"})
@@ -43,7 +52,7 @@ class Found:
 
 def find_symbols(query: Query | None, root: Node, text: bytes, language: str) -> Found:
     """Runs a language's query over a syntax tree; nothing is found without a query."""
-    if query is None:
+    if query is None or (root.is_error and root.child_count > _MAX_ERROR_CHILDREN):
         return Found([], ())
     shallow = _SHALLOW.get(language)
     if shallow is not None:
@@ -51,22 +60,23 @@ def find_symbols(query: Query | None, root: Node, text: bytes, language: str) ->
         found = _run(query, root, text, language, depth)
         if len(sign.findall(text)) <= sum(definition.kind in kinds for definition in found.definitions):
             return found
-    return _run(query, root, text, language, None)
+    return _run(query, root, text, language, MAX_DEPTH)
 
 
-def _run(query: Query, root: Node, text: bytes, language: str, depth: int | None) -> Found:
+def _run(query: Query, root: Node, text: bytes, language: str, depth: int) -> Found:
     from tree_sitter import QueryCursor  # noqa: PLC0415  (loaded by whoever made the query)
 
     cursor = QueryCursor(query)
-    if depth is not None:
-        cursor.set_max_start_depth(depth)
+    cursor.set_max_start_depth(depth)
     by_name: dict[int, Definition] = {}
     imported: dict[str, None] = {}
     roles: dict[int, str] = {}
     for pattern, captures in cursor.matches(root):
         role = roles.get(pattern)
         if role is None:
-            role = roles[pattern] = next(name for name in captures if name not in {"name", "receiver"} and name[0] != "_")
+            role = roles[pattern] = next(
+                name for name in captures if name not in {"name", "receiver"} and name[0] != "_"
+            )
         if role == "import":
             for node in captures["import"]:
                 imported.update(dict.fromkeys(import_names(text[node.start_byte : node.end_byte], language)))
@@ -116,7 +126,8 @@ def _scoped(definitions: list[Definition]) -> list[Definition]:
             definition.kind = "method"
         elif kind == "variable" and definition.name.isupper():
             definition.kind = "constant"
-        open_ones.append((definition.end, f"{scope}.{definition.name}" if scope else definition.name, kind))
+        name = definition.name if len(scope) < MAX_SCOPE_CHARS else ""
+        open_ones.append((definition.end, f"{scope}.{name}".strip("."), kind))
         if kind != "scope":
             kept.append(definition)
     return kept

@@ -19,11 +19,15 @@ from storage import Cut
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from indexing.cutting.definitions import Definition
     from tree_sitter import Node
+
+    from indexing.cutting.definitions import Definition
 
 MAX_DEPTH: Final = 48
 """levels of nodes over the bound that are entered; what is deeper is split by lines"""
+
+MAX_MEMBER_IN_HEADER: Final = 300
+"""bytes; a longer first member of a class that is split leaves the class's head to a chunk of its own"""
 
 _CLOSERS = frozenset(b")]},;")
 
@@ -49,7 +53,7 @@ def _units(text: bytes, root: Node, bodied: list[Definition], leader_ids: frozen
     units = Units([0])
     spans = {(definition.start, definition.end) for definition in bodied}
     reached = 0
-    wants_barrier = False
+    wants_barrier = in_header = False
     run: tuple[int, int] | None = None
     stack: list[tuple[Iterator[Node], bool]] = [(iter(root.children), False)]
     while stack:
@@ -62,30 +66,31 @@ def _units(text: bytes, root: Node, bodied: list[Definition], leader_ids: frozen
         begin, end = node.start_byte, node.end_byte
         if end <= begin or begin < reached:
             continue
-        start = _unit_start(text, reached, begin)
         leads = node.kind_id in leader_ids
-        if run is not None and _adjacent(text, run[1], begin):
-            if leads:
-                run, reached = (run[0], end), end
-                continue
-            if _fits(text, run[0], end):
-                run, reached = None, end
-                continue
-        else:
+        if run is not None and not _adjacent(text, run[1], begin):
             run = None
-        enters = not leads and len(stack) < MAX_DEPTH and not _fits(text, begin if run is None else run[0], end)
-        is_definition = enters and (begin, end) in spans
-        if is_definition:
-            wants_barrier = wants_barrier or run is None
-            if run is not None:
-                units.barriers.add(run[0])
-        if enters and (is_definition or not _fits(text, begin, end)) and node.child_count:
-            stack.append((iter(node.children), is_definition))
+        if run is not None and leads:
+            run, reached = (run[0], end), end
+            continue
+        first = begin if run is None else run[0]
+        fits = leads or _fits(text, first, end)
+        is_span = (begin, end) in spans
+        if not fits and len(stack) < MAX_DEPTH and (is_span or not _fits(text, begin, end)) and node.child_count:
+            if is_span and run is not None:
+                units.barriers.add(first)
+            wants_barrier = wants_barrier or (is_span and run is None)
+            in_header = in_header or is_span
+            stack.append((iter(node.children), is_span))
             run = None
             continue
+        if is_span and in_header:
+            in_header = False
+            wants_barrier = wants_barrier or end - begin > MAX_MEMBER_IN_HEADER
+        start = first if fits and run is not None else _unit_start(text, reached, begin)
         _add(units, text, start, begin, end, wants_barrier=wants_barrier)
-        wants_barrier = wants_barrier and start in units.tight
-        run = (start, end) if leads and start not in units.tight else None
+        is_tight = start in units.tight
+        wants_barrier = wants_barrier and is_tight
+        run = (start, end) if leads and not is_tight else None
         reached = end
     return units
 

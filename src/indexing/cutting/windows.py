@@ -15,7 +15,9 @@ _NICE_BREAKS = b" \t;,})]>"
 _BREAK_SEARCH_BYTES = 120
 
 
-def window_starts(text: bytes, starts: list[int], begin: int, end: int, max_lines: int | None = MAX_WINDOW_LINES) -> list[int]:
+def window_starts(
+    text: bytes, starts: list[int], begin: int, end: int, max_lines: int | None = MAX_WINDOW_LINES
+) -> list[int]:
     """Offsets in ``begin:end`` at which windows start: whole lines up to the bound, ``begin`` always the first.
 
     ``starts`` is the table of the whole text's line starts. A line that is over the bound by itself is split
@@ -42,7 +44,10 @@ def window_starts(text: bytes, starts: list[int], begin: int, end: int, max_line
 
 
 def split_line(text: bytes, begin: int, end: int) -> list[int]:
-    """Offsets at which the pieces of a too long line start: each within the bound, between characters, if possible behind a separator."""
+    """Offsets at which the pieces of a too long line start, each within the bound.
+
+    They lie between characters and, where one is near, behind a separator.
+    """
     pieces = [begin]
     while True:
         at = _piece_end(text, pieces[-1], end)

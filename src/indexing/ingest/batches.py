@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def batched(
     tasks: Iterable[FileTask], *, most_files: int, most_bytes: int, alone: Collection[bytes] = ()
 ) -> Iterator[tuple[FileTask, ...]]:
-    """Yield batches in order: at most ``most_files`` files and, beyond one file, ``most_bytes``; ``alone`` ones apart."""
+    """Yield batches in order: at most ``most_files`` files and, beyond one file, ``most_bytes``; ``alone`` apart."""
     batch: list[FileTask] = []
     size = 0
     for task in tasks:

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import structlog
-
+from indexing.ingest.batch_work import Batch, BatchWork
 from indexing.ingest.batches import batched
-from indexing.ingest.messages import BatchTask, FileReport
-from indexing.ingest.progress import Counters, FileNote
+from indexing.ingest.progress import Counters
 from indexing.ingest.scanning import TreeScan
-from indexing.ingest.worker_process import WorkerDied, WorkerProcess
 from indexing.sources import RootIdentity, Scan, display, same_root
 from storage import (
-    POISON_DEATHS,
     ClosableQueue,
-    Committed,
-    Exclusion,
-    Failure,
-    FileVersion,
     QueueClosed,
-    ReadAgain,
-    Removal,
+    StorageError,
     collect_garbage,
-    commit_batch,
-    count_death,
     end_run,
     finish_scan,
     open_batches,
@@ -41,24 +32,23 @@ from storage import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from indexing.ingest.messages import CutMode, FileTask
+    from indexing.ingest.messages import FileTask
+    from indexing.ingest.progress import FileNote
     from indexing.ingest.text_feed import TextFeed
+    from indexing.ingest.worker_process import WorkerProcess
     from indexing.sources import Rules
-    from storage import FileChange, Incarnation, JobState, Reader, Repository, Run, Tally, Writer
+    from storage import Incarnation, JobState, Reader, Removal, Repository, Run, Tally, Writer
 
-log = structlog.get_logger(__name__)
-
-READ_AGAIN_MOST = 3
 REMOVALS_A_CHANGE = 500
 QUEUED_FILES = 65_536
 """Files that may be planned ahead of the workers, about 400 bytes each, so that the total is known early."""
 
 
-class RootReplaced(Exception):  # noqa: N818
+class RootReplaced(Exception):
     """Another directory is at the repository's root than the one that was indexed."""
 
 
-class NothingToIndex(Exception):  # noqa: N818
+class NothingToIndex(Exception):
     """The tree holds no file that can be indexed, and none was indexed before."""
 
 
@@ -86,16 +76,10 @@ class JobReport:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    id: int
-    tasks: tuple[FileTask, ...]
-
-
 class IndexJob:
     """Brings the index of one repository up to date with its tree."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         repository: Repository,
         settings: JobSettings,
@@ -114,11 +98,9 @@ class IndexJob:
         self._feed = feed
         self._workers = workers
         self._incarnation = incarnation
-        self._batches: ClosableQueue[_Batch] = ClosableQueue(settings.queue_batches)
+        self._batches: ClosableQueue[Batch] = ClosableQueue(settings.queue_batches)
         self._planned: ClosableQueue[FileTask] = ClosableQueue(QUEUED_FILES)
         self._stopping = False
-        self._alone: frozenset[bytes] = frozenset()
-        self._run: Run | None = None
         self.counters = Counters()
 
     def stop(self) -> None:
@@ -131,42 +113,45 @@ class IndexJob:
         Raises ``RootReplaced``, ``NothingToIndex``, the errors of ``indexing.sources`` about the root, of ``storage``,
         and ``WorkerStartFailed``; the job is then recorded as failed, and what was indexed before stays.
         """
-        repository, settings = self._repository, self._settings
-        self._run, held = await self._writer.apply(
+        repository = self._repository
+        run, held = await self._writer.apply(
             lambda connection: start_run(
                 connection, repository.id, uuid4().hex, incarnation=self._incarnation.id, now_ms=_now_ms()
             )
         )
-        self._alone = frozenset(held)
+        work = BatchWork(repository, run, self._writer, self.counters, lambda: self._stopping)
         try:
-            scan = await asyncio.to_thread(Scan, Path(os.fsdecode(repository.root.path)), settings.rules)
+            scan = await asyncio.to_thread(Scan, Path(os.fsdecode(repository.root.path)), self._settings.rules)
             self._check_root(scan)
-            tree = TreeScan(scan, settings.rules, repository, self.counters)
-            await self._ingest(tree)
-            self.counters.stage = "finishing"
-            if not self._stopping:
-                await self._remove(await tree.removals())
-                self._check_not_empty()
-                await self._writer.apply(
-                    lambda connection: finish_scan(connection, repository.id, tree.rules, now_ms=_now_ms())
-                )
-            await self._collect_garbage()
-            await self._feed.settled()
+            await self._bring_up_to_date(scan, run, work, frozenset(held))
         except BaseException as error:
-            await asyncio.shield(self._end("failed", _first(error)))
-            raise _first(error) from error
+            first = _first(error)
+            with suppress(StorageError):
+                await asyncio.shield(self._end(run, "failed", f"{type(first).__name__}: {first}"))
+            raise first from error
         state, reason = self._verdict()
-        await self._end(state, reason)
+        await self._end(run, state, reason)
         self.counters.stage = "done"
-        return JobReport(
-            self._run.job_id,
-            repository,
-            state,
-            reason,
-            self.counters.tally(),
-            tuple(self.counters.notes),
-            tuple(scan.warnings),
-        )
+        notes, warnings = tuple(self.counters.notes), tuple(scan.warnings)
+        return JobReport(run.job_id, repository, state, reason, self.counters.tally(), notes, warnings)
+
+    async def _bring_up_to_date(self, scan: Scan, run: Run, work: BatchWork, suspects: frozenset[bytes]) -> None:
+        repository = self._repository
+        tree = TreeScan(scan, self._settings.rules, repository, self.counters)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._scan(tree), name="scan")
+            group.create_task(self._form_batches(run, suspects), name="batches")
+            for worker in self._workers:
+                group.create_task(work.work_on(self._batches, worker), name="worker")
+        self.counters.stage = "finishing"
+        if not self._stopping:
+            await self._remove(await tree.removals(), work)
+            self._check_not_empty()
+            await self._writer.apply(
+                lambda connection: finish_scan(connection, repository.id, tree.rules, now_ms=_now_ms())
+            )
+        await self._collect_garbage()
+        await self._feed.settled()
 
     def _check_root(self, scan: Scan) -> None:
         root = self._repository.root
@@ -186,145 +171,36 @@ class IndexJob:
             message = f"{display(self._repository.root.path)} holds nothing to index ({skipped or 'it is empty'})"
             raise NothingToIndex(message)
 
-    async def _ingest(self, tree: TreeScan) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._scan(tree), name="scan")
-            group.create_task(self._form_batches(), name="batches")
-            for worker in self._workers:
-                group.create_task(self._work(worker), name="worker")
-
     async def _scan(self, tree: TreeScan) -> None:
-        async for tasks in tree.tasks(self._reader):
-            for task in tasks:
-                await self._planned.put(task)
-            if self._stopping:
-                break
+        with suppress(QueueClosed):
+            async for tasks in tree.tasks(self._reader):
+                for task in tasks:
+                    await self._planned.put(task)
+                if self._stopping:
+                    break
         await self._planned.close()
 
-    async def _form_batches(self) -> None:
+    async def _form_batches(self, run: Run, suspects: frozenset[bytes]) -> None:
         """Record the intent for some batches at a time, then hand them on (design §3, step 1)."""
-        settings, run = self._settings, self._run
-        assert run is not None  # noqa: S101
+        settings = self._settings
         while not self._stopping:
             try:
                 tasks = await self._planned.get_many(settings.batch_files * settings.queue_batches)
             except QueueClosed:
                 break
             batches = list(
-                batched(tasks, most_files=settings.batch_files, most_bytes=settings.batch_bytes, alone=self._alone)
+                batched(tasks, most_files=settings.batch_files, most_bytes=settings.batch_bytes, alone=suspects)
             )
             paths = [[task.place.path for task in batch] for batch in batches]
-            ids = await self._writer.apply(lambda connection: open_batches(connection, run, paths))  # noqa: B023
+            ids = await self._writer.apply(partial(open_batches, run=run, batches=paths))
             for batch_id, batch in zip(ids, batches, strict=True):
-                await self._batches.put(_Batch(batch_id, batch))
+                await self._batches.put(Batch(batch_id, batch))
+        await self._planned.close()
         await self._batches.close()
 
-    async def _work(self, worker: WorkerProcess) -> None:
-        """Take batches until there are none; while one is cut, the one before is committed."""
-        committing: asyncio.Task[None] | None = None
-        async with asyncio.TaskGroup() as group:
-            async for batch in self._batches:
-                if self._stopping:
-                    continue
-                reports = await self._reports(worker, batch.tasks)
-                if committing is not None:
-                    await committing
-                committing = group.create_task(self._commit(worker, batch, reports))
-
-    async def _reports(
-        self, worker: WorkerProcess, tasks: Sequence[FileTask], mode: CutMode = "syntax"
-    ) -> list[tuple[FileTask, FileReport]]:
-        done: list[tuple[FileTask, FileReport]] = []
-        while len(done) < len(tasks):
-            remaining = tuple(tasks[len(done) :])
-            batch = BatchTask(self._repository.root.path, self._repository.id, remaining, mode)
-            try:
-                async for report in worker.reports(batch):
-                    done.append((tasks[len(done)], report))
-            except WorkerDied as death:
-                suspect = tasks[len(done)]
-                done.append((suspect, await self._alone_after(worker, suspect, death)))
-        return done
-
-    async def _alone_after(self, worker: WorkerProcess, task: FileTask, death: WorkerDied) -> FileReport:
-        """Try the file that a worker died on alone: once more, then without parsing, then set it aside."""
-        deaths = await self._writer.apply(lambda connection: count_death(connection, task.place, task.stat))
-        log.warning("worker.died", cause=death.cause, path=display(task.place.path), deaths=deaths)
-        if deaths >= POISON_DEATHS:
-            detail = f"ended its worker process {deaths} times; set aside until it changes"
-            return FileReport(failure=Failure(task.place, "poison", detail))
-        without_parsing = deaths == POISON_DEATHS - 1 or death.cause == "cpu_deadline"
-        ((_, report),) = await self._reports(worker, [task], "windows" if without_parsing else "syntax")
-        return report
-
-    async def _commit(
-        self, worker: WorkerProcess, batch: _Batch, reports: Sequence[tuple[FileTask, FileReport]]
-    ) -> None:
-        batch_id: int | None = batch.id
-        for _ in range(READ_AGAIN_MOST):
-            again = await self._commit_once(reports, batch_id)
-            batch_id = None
-            if not again:
-                return
-            reports = await self._reports(worker, again)
-        for task, _ in reports:
-            await self._apply([Failure(task.place, "changing", "another change of its entry came first each time")])
-
-    async def _commit_once(
-        self, reports: Sequence[tuple[FileTask, FileReport]], batch_id: int | None
-    ) -> list[FileTask]:
-        tasks = {task.place.path: task for task, _ in reports}
-        changes = [_change(task, report) for task, report in reports]
-        again: list[FileTask] = []
-        for change, result in zip(changes, await self._apply(changes, batch_id), strict=True):
-            task = tasks[change.place.path]
-            if isinstance(result, ReadAgain):
-                again.append(task.with_place(result.place, result.seq))
-        return again
-
-    async def _apply(self, changes: Sequence[FileChange], batch_id: int | None = None) -> list[object]:
-        """Commit changes and count what came of them."""
-        run, uuid = self._run, self._repository.uuid
-        assert run is not None  # noqa: S101
-        results = await self._writer.apply(
-            lambda connection: commit_batch(
-                connection, run, changes, repository=uuid, now_ms=_now_ms(), batch_id=batch_id
-            )
-        )
-        for change, result in zip(changes, results, strict=True):
-            if not isinstance(result, ReadAgain):
-                self._count(change, result)
-        return list(results)
-
-    def _count(self, change: FileChange, result: object) -> None:
-        counters = self.counters
-        path = change.place.path
-        match change:
-            case FileVersion():
-                counters.read += 1
-                counters.bytes_read += change.stat.size
-                if isinstance(result, Committed) and result.changed:
-                    counters.indexed += 1
-                    counters.chunks += 0 if result.added is None else len(result.added.chunks)
-                else:
-                    counters.unchanged += 1
-            case Exclusion():
-                counters.read += 1
-                counters.note(FileNote(path, "skipped", change.reason, change.detail))
-            case Failure():
-                counters.read += 1
-                counters.note(FileNote(path, "failed", change.reason, change.detail))
-            case Removal():
-                if change.place.expected_seq is not None:
-                    counters.removed += 1
-                if change.reason == "gone_since":
-                    # It was seen by the scan, and nothing is left to say of it.
-                    counters.read += 1
-                    counters.seen -= 1
-
-    async def _remove(self, removals: Sequence[Removal]) -> None:
+    async def _remove(self, removals: Sequence[Removal], work: BatchWork) -> None:
         for start in range(0, len(removals), REMOVALS_A_CHANGE):
-            await self._apply(removals[start : start + REMOVALS_A_CHANGE])
+            await work.apply(removals[start : start + REMOVALS_A_CHANGE])
 
     async def _collect_garbage(self) -> None:
         older_than_ms = _now_ms() - int(self._settings.garbage_grace_seconds * 1000)
@@ -345,17 +221,9 @@ class IndexJob:
             return "partial", "some files failed"
         return "succeeded", ""
 
-    async def _end(self, state: JobState, reason: str | BaseException) -> None:
-        run = self._run
-        assert run is not None  # noqa: S101
+    async def _end(self, run: Run, state: JobState, reason: str) -> None:
         tally = self.counters.tally()
-        await self._writer.apply(
-            lambda connection: end_run(connection, run, state, str(reason), tally, now_ms=_now_ms())
-        )
-
-
-def _change(task: FileTask, report: FileReport) -> FileChange:
-    return report.version or report.exclusion or report.failure or Removal(task.place, "gone_since")
+        await self._writer.apply(lambda connection: end_run(connection, run, state, reason, tally, now_ms=_now_ms()))
 
 
 def _first(error: BaseException) -> BaseException:

@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from indexing.sources import Rules  # noqa: TC001  (msgspec reads the annotations)
-from storage import Exclusion, Failure, FileVersion, Place, Stat  # noqa: TC001
+from indexing.sources import Rules
+from storage import Exclusion, Failure, FileVersion, Place, Stat
 
 LENGTH_BYTES = 4
 READY = b"ready"
@@ -30,9 +30,9 @@ class FileTask:
     flags: tuple[str, ...]
     """what the path alone says"""
 
-    def with_place(self, place: Place, seq: int | None) -> FileTask:
-        """Return the task for the same path, with the entry's ``seq`` as it is now."""
-        return replace(self, place=replace(place, expected_seq=seq))
+    def with_seq(self, seq: int | None) -> FileTask:
+        """Return the task with the entry's ``seq`` as it is now."""
+        return replace(self, place=replace(self.place, expected_seq=seq))
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ _HEAD_BYTES = 4096
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
-def prepare_file(  # noqa: PLR0913
+def prepare_file(
     task: FileTask,
     handles: DirectoryHandles,
     *,
@@ -76,7 +76,7 @@ def prepare_file(  # noqa: PLR0913
     )
 
 
-def _version(  # noqa: PLR0913
+def _version(
     task: FileTask,
     read: ReadFile,
     content_flags: frozenset[str],

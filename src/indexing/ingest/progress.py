@@ -108,5 +108,3 @@ class Counters:
             seconds=monotonic() - self.started,
             waiting=self.waiting,
         )
-
-

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import structlog
 
@@ -29,11 +30,12 @@ from storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from storage import Incarnation, NewChunks, Reader
+    from storage import Incarnation, NewChunks, Reader, StoredChunk
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 QUEUED_COMMITS = 64
@@ -44,7 +46,7 @@ ROOM_POLL_SECONDS = 1.0
 class TextFeed:
     """Owns the text index's writer; one task and one thread feed it."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         path: Path,
         reader: Reader,
@@ -72,6 +74,7 @@ class TextFeed:
         self._uncommitted = 0
         self._settled = asyncio.Event()
         self._settled.set()
+        self._failure: BaseException | None = None
         self.rebuilt = ""
         """Why the index was rebuilt at the start; empty if it was not."""
 
@@ -102,8 +105,7 @@ class TextFeed:
         if self._task is not None:
             await asyncio.shield(asyncio.wait([self._task]))
         await self._close()
-        if self._task is not None and not self._task.cancelled():
-            self._task.result()
+        self._check()
 
     async def follow(self, results: Sequence[object]) -> None:
         """Take over what a group of catalog commits added and removed; waits while the index lags behind."""
@@ -111,15 +113,26 @@ class TextFeed:
             changes = result if isinstance(result, list) else [result]
             for change in changes:
                 if isinstance(change, Committed) and change.added is not None and change.added.chunks:
-                    self._settled.clear()
-                    await self._queue.put(change.added)
+                    await self._put(change.added)
                 elif isinstance(change, Collected) and change.chunk_ids:
-                    self._settled.clear()
-                    await self._queue.put(change)
+                    await self._put(change)
 
     async def settled(self) -> None:
         """Wait until everything handed in so far is findable."""
         await self._settled.wait()
+        self._check()
+
+    async def _put(self, change: NewChunks | Collected) -> None:
+        self._settled.clear()
+        try:
+            await self._queue.put(change)
+        except QueueClosed:
+            self._check()
+            raise
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     async def _open(self) -> None:
         if self._path.exists():
@@ -170,31 +183,29 @@ class TextFeed:
             chunks, bodies = await self._reader.chunks_after(self._applied_chunk, CHUNKS_A_PAGE)
             if not chunks:
                 break
-            await self._in_thread(lambda: self.index.add(documents_of_rows(chunks, bodies)))  # noqa: B023
+            await self._in_thread(partial(self._add_rows, chunks, bodies))
             self._applied_chunk = chunks[-1].chunk_id
         while deletions := await self._reader.deletions_after(self._applied_deletion, CHUNKS_A_PAGE):
-            await self._in_thread(lambda: self.index.delete([chunk_id for _, chunk_id in deletions]))  # noqa: B023
+            await self._in_thread(partial(self.index.delete, [chunk_id for _, chunk_id in deletions]))
             self._applied_deletion = deletions[-1][0]
         await self._in_thread(self._commit)
 
     async def _run(self) -> None:
+        try:
+            await self._feed()
+        except BaseException as error:  # noqa: BLE001  (task boundary: raised to whoever hands in or waits)
+            self._failure = error
+        finally:
+            await self._queue.close()
+            self._settled.set()
+
+    async def _feed(self) -> None:
         deadline: float | None = None
-        while True:
-            try:
-                if deadline is None:
-                    group = await self._queue.get_many(QUEUED_COMMITS)
-                else:
-                    async with asyncio.timeout(max(0.0, deadline - monotonic())):
-                        group = await self._queue.get_many(QUEUED_COMMITS)
-            except TimeoutError:
-                group = []
-            except QueueClosed:
-                break
+        while (group := await self._next(deadline)) is not None:
             if group and deadline is None:
                 deadline = monotonic() + self._interval
             try:
-                if group:
-                    await self._in_thread(lambda: self._apply(group))  # noqa: B023
+                await self._in_thread(partial(self._apply, group))
                 if deadline is not None and monotonic() >= deadline:
                     await self._commit_and_tell()
                     deadline = None
@@ -203,6 +214,16 @@ class TextFeed:
                 deadline = None
         if deadline is not None:
             await self._commit_and_tell()
+
+    async def _next(self, deadline: float | None) -> list[NewChunks | Collected] | None:
+        """Return what has been handed in, nothing at the deadline, None when there will be no more."""
+        try:
+            async with asyncio.timeout(None if deadline is None else max(0.0, deadline - monotonic())):
+                return await self._queue.get_many(QUEUED_COMMITS)
+        except TimeoutError:
+            return []
+        except QueueClosed:
+            return None
 
     async def _commit_and_tell(self) -> None:
         await self._in_thread(self._commit)
@@ -229,7 +250,8 @@ class TextFeed:
                 await asyncio.sleep(ROOM_POLL_SECONDS)
                 continue
             self._uncommitted = 0
-            self._settled.set() if self._queue.empty() else None
+            if self._queue.empty():
+                self._settled.set()
             return
 
     def _is_full(self) -> bool:
@@ -247,6 +269,9 @@ class TextFeed:
                 self._applied_chunk = change.first_chunk_id + len(documents) - 1
                 self._uncommitted += len(documents)
 
+    def _add_rows(self, chunks: Sequence[StoredChunk], bodies: Mapping[int, bytes]) -> None:
+        self.index.add(documents_of_rows(chunks, bodies))
+
     def _commit(self) -> None:
         reach("text.commit")
         self.index.commit(
@@ -260,7 +285,7 @@ class TextFeed:
         )
         reach("text.committed")
 
-    async def _in_thread(self, work):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _close(self) -> None:

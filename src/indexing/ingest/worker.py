@@ -73,7 +73,7 @@ def _prepare(
             mode=batch.mode,
             zstd_level=setup.zstd_level,
         )
-    except Exception as error:  # noqa: BLE001  (task boundary: a defect here costs this file only, and is told)
+    except Exception as error:  # noqa: BLE001  (task boundary: a defect costs this file only, and is told)
         traceback.print_exc()
         return FileReport(failure=Failure(task.place, "internal", f"{type(error).__name__}: {error}"))
 

@@ -21,7 +21,7 @@ CauseOfDeath: TypeAlias = Literal["cpu_deadline", "no_answer", "killed"]
 _PIPE_BUFFER_BYTES = 4 * 1024 * 1024
 
 
-class WorkerDied(Exception):  # noqa: N818  (what happened, like QueueClosed)
+class WorkerDied(Exception):
     """The process ended, or was ended, with a file in hand."""
 
     def __init__(self, cause: CauseOfDeath, status: int | None) -> None:
@@ -30,7 +30,7 @@ class WorkerDied(Exception):  # noqa: N818  (what happened, like QueueClosed)
         self.cause = cause
 
 
-class WorkerStartFailed(Exception):  # noqa: N818
+class WorkerStartFailed(Exception):
     """The process ended before it was ready: the next one would too."""
 
 
@@ -50,6 +50,11 @@ class WorkerProcess:
         """Process id, None while it does not run."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def _running(self) -> asyncio.subprocess.Process:
+        assert self._process is not None  # noqa: S101  (started first)
+        return self._process
+
     async def start(self) -> None:
         """Start the process and wait until it is ready; raises ``WorkerStartFailed`` if it ends before that."""
         self.starts += 1
@@ -57,7 +62,8 @@ class WorkerProcess:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "indexing.ingest.worker",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            cwd=self._directory, env=os.environ | {"PYTHONSAFEPATH": "1"}, limit=_PIPE_BUFFER_BYTES, start_new_session=True,
+            cwd=self._directory, env=os.environ | {"PYTHONSAFEPATH": "1"}, limit=_PIPE_BUFFER_BYTES,
+            start_new_session=True,
         )  # fmt: skip
         try:
             await self._send(encode_frame(self._setup))
@@ -84,31 +90,28 @@ class WorkerProcess:
         await asyncio.shield(process.communicate())
 
     async def _send(self, frame: bytes) -> None:
-        process = self._process
-        assert process is not None  # noqa: S101
-        assert process.stdin is not None  # noqa: S101
+        stdin = self._running.stdin
+        assert stdin is not None  # noqa: S101  (it was asked for)
         try:
-            process.stdin.write(frame)
-            await process.stdin.drain()
+            stdin.write(frame)
+            await stdin.drain()
         except (BrokenPipeError, ConnectionResetError) as error:
             raise await self._death("killed") from error
 
     async def _receive(self) -> bytes:
-        process = self._process
-        assert process is not None  # noqa: S101
-        assert process.stdout is not None  # noqa: S101
+        stdout = self._running.stdout
+        assert stdout is not None  # noqa: S101  (it was asked for)
         try:
             async with asyncio.timeout(self._wall_seconds):
-                length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "big")
-                return await process.stdout.readexactly(length)
+                length = int.from_bytes(await stdout.readexactly(LENGTH_BYTES), "big")
+                return await stdout.readexactly(length)
         except TimeoutError as error:
             raise await self._death("no_answer") from error
         except asyncio.IncompleteReadError as error:
             raise await self._death("killed") from error
 
     async def _death(self, cause: CauseOfDeath) -> WorkerDied:
-        process = self._process
-        assert process is not None  # noqa: S101
+        process = self._running
         await self.aclose()
         if process.returncode == -signal.SIGPROF:
             cause = "cpu_deadline"

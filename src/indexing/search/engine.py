@@ -10,7 +10,7 @@ from indexing.search import legs
 from indexing.search.freshness import is_stale
 from indexing.search.fuse import Fused, Leg, fuse
 from indexing.search.globs import path_filter
-from indexing.search.query import Query, analyse
+from indexing.search.query import Query, analyse, run_together
 from indexing.search.rank import Candidate, Ranked, match_of, rank
 from indexing.search.records import Hit, Scores, SearchRequest, SearchResult
 from indexing.search.snippet import snippet
@@ -30,7 +30,7 @@ FIRST_LIMIT: Final = 200
 LAST_LIMIT: Final = 6_400
 """Chunks that a leg gives at most; a search that needed more says ``complete: false``."""
 
-LEG_WEIGHTS: Final[dict[str, float]] = {"text": 1.0, "name": 1.0, "path": 0.7}
+LEG_WEIGHTS: Final[dict[str, float]] = {"text": 1.0, "name": 1.0, "path": 0.6}
 MAX_ALSO_AT: Final = 10
 
 
@@ -107,10 +107,19 @@ async def _candidates(
         chunk_id: max((match_of(each, name, 0.8) for each in defined for name in query.names), default=0.0)
         for chunk_id, defined in definitions.items()
     }
+    for chunk_id, defined in definitions.items():
+        if any(run_together(each.name) in query.joined for each in defined):
+            fits[chunk_id] = max(fits[chunk_id], 0.5)
     by_name = Leg("name", {chunk_id: fit for chunk_id, fit in fits.items() if fit > 0}, LEG_WEIGHTS["name"])
     return {
         chunk_id: (
-            Candidate(shown.chunks[chunk_id], shown.place(chunk_id), fused.score, definitions.get(chunk_id, ())),
+            Candidate(
+                shown.chunks[chunk_id],
+                shown.place(chunk_id),
+                fused.score,
+                fused.places["text"].score if "text" in fused.places else 0.0,
+                definitions.get(chunk_id, ()),
+            ),
             fused,
         )
         for chunk_id, fused in fuse([*found, by_name]).items()

@@ -62,7 +62,8 @@ def text_clauses(query: Query) -> tuple[TextClause, ...]:
 
 def name_clauses(query: Query) -> tuple[TextClause, ...]:
     """The names that may be defined somewhere: those written as names, and adjacent words run together."""
-    return tuple(TextClause("symbol", name.name) for name in query.names)
+    names = dict.fromkeys(name.name for name in query.names)
+    return tuple(TextClause("symbol", name) for name in (*names, *sorted(query.joined)))
 
 
 async def text_leg(index: TextIndex, query: Query, filters: Filters, limit: int) -> TextHits:

@@ -50,6 +50,8 @@ class Query:
     path_words: tuple[str, ...]
     paths: tuple[str, ...]
     """what looks like a path or a file name, lower case"""
+    joined: frozenset[str]
+    """adjacent words of the query run together, lower case: "background tasks" gives ``backgroundtasks``."""
     only_name: bool
     """the whole query is one name"""
     wants_tests: bool
@@ -77,6 +79,7 @@ def analyse(text: str) -> Query:
         names=tuple(names),
         path_words=tuple(words),
         paths=paths,
+        joined=_joined([piece.lower() for piece in pieces]),
         only_name=only_name,
         wants_tests=bool(lower & _TEST_WORDS),
         wants_asides=bool(lower & _ASIDE_WORDS),
@@ -94,6 +97,22 @@ def _words(pieces: list[str]) -> dict[str, float]:
         for variant, weight in variants(word).items():
             weights[variant] = max(weight, weights.get(variant, 0.0))
     return weights
+
+
+def _joined(pieces: list[str]) -> frozenset[str]:
+    """Two or three words that stand side by side, no stop word at either end."""
+    runs = set()
+    for length in (2, 3):
+        for at in range(min(len(pieces), MAX_WORDS) - length + 1):
+            run = pieces[at : at + length]
+            if run[0] not in STOP_WORDS and run[-1] not in STOP_WORDS:
+                runs.add(run_together("".join(run)))
+    return frozenset(runs)
+
+
+def run_together(name: str) -> str:
+    """A name without what only separates its parts."""
+    return name.replace("_", "").lower()
 
 
 def _is_path(token: str) -> bool:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from indexing.cutting.identifiers import identifier_parts
-from indexing.search.english import variants
-from indexing.search.query import QueriedName, Query
+from indexing.search.query import QueriedName, Query, run_together
 from storage.catalog.hits import Definition, FoundChunk, PlaceShown
 
 
@@ -19,13 +18,19 @@ from storage.catalog.hits import Definition, FoundChunk, PlaceShown
 class Factors:
     """The strength of each rule; 1 switches a factor off."""
 
-    definition: float = 2.0
+    definition: float = 3.0
     """the chunk defines a name that is the whole query"""
     mentioned_definition: float = 1.3
     """the chunk defines a name that stands among other words of the query"""
+    joined_definition: float = 1.3
+    """the chunk defines a name that is made of adjacent words of the query"""
+    symbol_words: float = 0.2
+    """gain when all words of the name that leads the chunk are in the query"""
     wrong_case: float = 0.8
     """on the gain of a definition whose name differs in case"""
-    coherence: float = 0.3
+    text: float = 1.0
+    """gain of the chunk with the best text score; others in proportion: ranks alone forget by how much one was better"""
+    coherence: float = 0.5
     """gain of the file whose chunks together score best; others in proportion"""
     file_name: float = 0.4
     """gain when all words of the file's name are in the query"""
@@ -34,9 +39,9 @@ class Factors:
     generated: float = 0.5
     aside: float = 0.6
     """examples, demos, benchmarks"""
-    prose: float = 0.8
+    prose: float = 0.7
     """documentation"""
-    repeat: float = 0.6
+    repeat: float = 0.5
     """for each better hit in the same file"""
 
 
@@ -58,6 +63,8 @@ class Candidate:
     chunk: FoundChunk
     place: PlaceShown
     fusion: float
+    text: float = 0.0
+    """score of the text leg; 0 if that did not find it"""
     definitions: tuple[Definition, ...] = ()
 
 
@@ -79,14 +86,17 @@ def rank(candidates: Sequence[Candidate], query: Query, limit: int, rules: Facto
     if not candidates:
         return []
     top = max(each.fusion for each in candidates)
+    best_text = max(each.text for each in candidates) or 1.0
     files: dict[tuple[str, bytes], float] = {}
     for each in candidates:
-        files[_file(each)] = files.get(_file(each), 0.0) + each.fusion
+        files[_file(each)] = files.get(_file(each), 0.0) + each.fusion * (1.0 + rules.text * each.text / best_text)
     best_file = max(files.values())
     scored = []
     for each in candidates:
         factors = {
             "definition": definition_factor(each.definitions, query, rules),
+            "text": 1.0 + rules.text * each.text / best_text,
+            "symbol_words": symbol_words_factor(each.chunk.symbol, query, rules),
             "coherence": 1.0 + rules.coherence * files[_file(each)] / best_file,
             "file_name": file_name_factor(each.place.path, query, rules),
             **place_factors(each.place, query, rules),
@@ -99,14 +109,21 @@ def rank(candidates: Sequence[Candidate], query: Query, limit: int, rules: Facto
     return _spread(scored, limit, rules)
 
 
-def definition_factor(definitions: Iterable[Definition], query: Query, rules: Factors = FACTORS) -> float:
+def definition_factor(definitions: Sequence[Definition], query: Query, rules: Factors = FACTORS) -> float:
     """More for a chunk in which a queried name is defined; exact case counts more than another."""
     gain = (rules.definition if query.only_name else rules.mentioned_definition) - 1.0
     best = 0.0
     for definition in definitions:
         for name in query.names:
             best = max(best, match_of(definition, name, rules.wrong_case))
+    if any(run_together(definition.name) in query.joined for definition in definitions):
+        return max(1.0 + gain * best, rules.joined_definition)
     return 1.0 + gain * best
+
+
+def symbol_words_factor(symbol: str, query: Query, rules: Factors = FACTORS) -> float:
+    """More for a chunk led by a name that is made of the query's words."""
+    return 1.0 + rules.symbol_words * _covered(identifier_parts(symbol), query)
 
 
 def match_of(definition: Definition, name: QueriedName, wrong_case: float) -> float:
@@ -126,11 +143,7 @@ def match_of(definition: Definition, name: QueriedName, wrong_case: float) -> fl
 def file_name_factor(path: bytes, query: Query, rules: Factors = FACTORS) -> float:
     """More for a file whose name is made of the query's words."""
     name = path.rpartition(b"/")[2].partition(b".")[0].decode("utf-8", "replace")
-    words = [word for word in identifier_parts(name) if not word.isdigit()]
-    if not words:
-        return 1.0
-    found = sum(1 for word in words if word in query.words or any(form in query.words for form in variants(word)))
-    return 1.0 + rules.file_name * found / len(words)
+    return 1.0 + rules.file_name * _covered(identifier_parts(name), query)
 
 
 def place_factors(place: PlaceShown, query: Query, rules: Factors = FACTORS) -> dict[str, float]:
@@ -147,6 +160,14 @@ def place_factors(place: PlaceShown, query: Query, rules: Factors = FACTORS) -> 
     if place.language in _PROSE_LANGUAGES:
         factors["prose"] = rules.prose
     return factors
+
+
+def _covered(parts: Iterable[str], query: Query) -> float:
+    """The share of the words of a name that the query holds, as they are or in another form."""
+    words = [word for word in parts if not word.isdigit()]
+    if not words:
+        return 0.0
+    return sum(query.words.get(word, 0.0) > 0.0 for word in words) / len(words)
 
 
 def _spread(scored: Sequence[tuple[Candidate, float, dict[str, float]]], limit: int, rules: Factors) -> list[Ranked]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from indexing.sources.rules import Policy, Rules
     from storage import FileFlag, SkipReason
 
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What is to become of a file, so far as one examination can tell."""

@@ -55,7 +55,7 @@ class Worktree:
     common_directory: Path
 
 
-def tracked_files(root: Path, *, ceiling: Path | None = None) -> frozenset[bytes] | None | GitRefused:
+def tracked_files(root: Path, *, ceiling: Path | None = None) -> frozenset[bytes] | GitRefused | None:
     """The paths that git tracks below ``root``, relative to it; submodules appear as the path of their directory.
 
     None when there is no git or ``root`` is in no repository. Repositories above ``ceiling`` do not count.

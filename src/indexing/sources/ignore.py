@@ -130,7 +130,7 @@ class Chain:
         return Chain((link, *self.links)) if link.file else self
 
     def decide(self, path: bytes, name: bytes, *, directory: bool) -> tuple[IgnoreFile, Pattern] | None:
-        """The pattern that decides on a path (relative to the root of the scan), and its file; None: no pattern does."""
+        """The pattern that decides on a path (relative to the root of the scan), and its file; None if none does."""
         for link in self.links:
             relative = link.prepend + path[link.cut :]
             pattern = link.file.match(relative, name, directory=directory)

@@ -16,8 +16,6 @@ def pseudo_filesystem(device: int) -> str:
 
     Reads ``/proc/self/mountinfo`` (proc(5)); where that is missing nothing is recognized.
     """
-
-
     wanted = b"%d:%d" % (os.major(device), os.minor(device))
     try:
         mounts = Path("/proc/self/mountinfo").read_bytes()

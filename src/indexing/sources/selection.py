@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from indexing.sources.classify import Verdict, directory_traits, name_traits, verdict
@@ -36,7 +36,7 @@ class Level:
     repository: Repository
     git: Chain | None = None
     """None outside of a git working tree: there no ``.gitignore`` applies."""
-    own: Chain = Chain()
+    own: Chain = field(default_factory=Chain)
     traits: int = 0
     """Traits that the directory and those above it give to what is below (see `known_names`)."""
     included: bool = False

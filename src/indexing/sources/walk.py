@@ -52,7 +52,7 @@ class Scan:
 
     A file that the iteration did not yield is gone only if the iteration ended without an error, no `Unreadable` covers
     the file, and the system says so (`still_there`). If ``git`` is ``refused``, or the file lies below the directory of
-    an entry in ``unreadable_ignores``, then whether it is wanted is unknown: what is indexed stays, and nothing is added.
+    an entry in ``unreadable_ignores``, then whether it is wanted is unknown: what is indexed stays, nothing is added.
     """
 
     def __init__(self, root: Path, rules: Rules) -> None:

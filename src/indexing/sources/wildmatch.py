@@ -47,24 +47,9 @@ def to_regex(glob: bytes, *, pathname: bool) -> bytes | None:
     while at < len(glob):
         char = glob[at : at + 1]
         if char == b"*":
-            end = at
-            while glob[end : end + 1] == b"*":
-                end += 1
-            # git strips the literal beginning of a glob before wildmatch sees it, so a ** right after it counts as leading.
+            # git strips the literal beginning of a glob before wildmatch sees it: a ** right after it is a leading one.
             leading = at == start or glob[at - 1 : at] == b"/"
-            _close(out, open_groups, b"s")
-            if pathname and end - at > 1 and leading and glob[end : end + 1] in {b"/", b""}:
-                if end == len(glob):
-                    out.append(rb".*")
-                else:
-                    _close(out, open_groups, b"d")
-                    out.append(rb"(?>(?:[^/]*/)*?")
-                    open_groups.append(b"d")
-                    end += 1
-            else:
-                out.append(rb"(?>[^/]*?")
-                open_groups.append(b"s")
-            at = end
+            at = _stars(glob, at, out, open_groups, directories=pathname and leading)
         elif char == b"?":
             out.append(rb"[^/]")
             at += 1
@@ -84,6 +69,28 @@ def to_regex(glob: bytes, *, pathname: bool) -> bytes | None:
             at += 1
     out.append(rb"\Z" + b")" * len(open_groups))
     return b"".join(out)
+
+
+def _stars(glob: bytes, at: int, out: list[bytes], open_groups: list[bytes], *, directories: bool) -> int:
+    """Translates the run of stars at ``glob[at]``; the offset after what was used.
+
+    ``directories``: two and more of them, up to a slash or the end, stand for any number of directories.
+    """
+    end = at
+    while glob[end : end + 1] == b"*":
+        end += 1
+    _close(out, open_groups, b"s")
+    if not (directories and end - at > 1 and glob[end : end + 1] in {b"/", b""}):
+        out.append(rb"(?>[^/]*?")
+        open_groups.append(b"s")
+        return end
+    if end == len(glob):
+        out.append(rb".*")
+        return end
+    _close(out, open_groups, b"d")
+    out.append(rb"(?>(?:[^/]*/)*?")
+    open_groups.append(b"d")
+    return end + 1
 
 
 def _close(out: list[bytes], open_groups: list[bytes], kind: bytes) -> None:

@@ -104,7 +104,10 @@ class Writer:
             results = await self._commit_when_there_is_room(loop, group)
             self.commits += 1
             if self._after_commit is not None:
-                await self._after_commit([result for result in results if not isinstance(result, BaseException)])
+                try:
+                    await self._after_commit([result for result in results if not isinstance(result, BaseException)])
+                except Exception as error:  # noqa: BLE001  (task boundary: whoever waits for this commit is told)
+                    results = [error] * len(group)
             for pending, result in zip(group, results, strict=True):
                 _resolve(pending.done, result)
 

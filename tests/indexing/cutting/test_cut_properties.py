@@ -58,10 +58,25 @@ SEEDS = {
     "jupyter": "cell one\n\ncell two\n",
 }
 
-pieces = st.sampled_from(
-    ["\n", "\r", "\r\n", "\u2028", "\x0c", "\x0b", "\x85", "x" * 400, "w " * 300, "\u4e16" * 900, "\U0001f600" * 50, " " * 40]
-    + ["def f():\n", "class A:\n", "# c\n", "{", "}", "(", ")", '"', "```\n", "==\n", "    ", "#define X\n", ";", "\\\n"],
-)
+BREAKS = ["\n", "\r", "\r\n", "\u2028", "\x0c", "\x0b", "\x85"]
+LONG = ["x" * 400, "w " * 300, "\u4e16" * 900, "\U0001f600" * 50, " " * 40]
+SIGNS = [
+    "def f():\n",
+    "class A:\n",
+    "# c\n",
+    "{",
+    "}",
+    "(",
+    ")",
+    '"',
+    "```\n",
+    "==\n",
+    "    ",
+    "#define X\n",
+    ";",
+    "\\\n",
+]
+pieces = st.sampled_from([*BREAKS, *LONG, *SIGNS])
 texts = st.lists(st.one_of(pieces, st.text(max_size=12)), max_size=60).map("".join)
 moderate = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -121,8 +136,10 @@ def test_f053_mutated_code_keeps_every_byte(language: str, seed: int, newline: s
     chance = random.Random(seed)
     code = list(SEEDS[language] * chance.randint(1, 30))
     for _ in range(chance.randint(0, 20)):
-        at = chance.randrange(len(code))
-        code[at : at + chance.randint(0, 9)] = chance.choice(["", "{", "}", '"', "\u4e16", "\n\n", "(", "/*", "\x0c", "x" * 2000])
+        at = chance.randrange(len(code) + 1)
+        code[at : at + chance.randint(0, 9)] = chance.choice(
+            ["", "{", "}", '"', "\u4e16", "\n\n", "(", "/*", "\x0c", "x" * 2000]
+        )
     data = "".join(code).replace("\n", newline).encode()
     check(data, cut(data, language))
 

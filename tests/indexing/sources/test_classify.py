@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from indexing.sources import Rules, classify
 
 AUTO = Rules()
@@ -10,8 +11,8 @@ AUTO = Rules()
 
 @pytest.mark.parametrize(
     "path",
-    b".env .env.production prod.env app/.env id_rsa deploy/id_ed25519 server.pem tls/x.key a.p12 credentials.json .netrc .npmrc"
-    b" .pypirc ID_RSA infra/prod.tfstate .git-credentials".split(),
+    b".env .env.production prod.env app/.env id_rsa deploy/id_ed25519 server.pem tls/x.key a.p12 credentials.json"
+    b" .netrc .npmrc .pypirc ID_RSA infra/prod.tfstate .git-credentials".split(),
 )  # fmt: skip
 def test_f095_names_of_secrets_are_skipped_even_when_git_tracks_them(path: bytes) -> None:
     assert classify(path, AUTO, tracked=True).skip == "secret"
@@ -19,7 +20,9 @@ def test_f095_names_of_secrets_are_skipped_even_when_git_tracks_them(path: bytes
     assert "suspected_secret" in classify(path, Rules(secrets="index"), tracked=True).flags
 
 
-@pytest.mark.parametrize("path", b".env.example .env.sample app/.env.template id_rsa.pub keys.py environment.py a.env.ts".split())
+@pytest.mark.parametrize(
+    "path", b".env.example .env.sample app/.env.template id_rsa.pub keys.py environment.py a.env.ts".split()
+)
 def test_f095_samples_and_similar_names_are_no_secrets(path: bytes) -> None:
     assert classify(path, AUTO, tracked=False).skip is None
 
@@ -63,16 +66,17 @@ def test_binary_formats_are_skipped_by_extension(path: bytes) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    b"tests/a.py src/test_a.py a_test.go x.spec.ts src/test/java/A.java FooTest.java conftest.py tools/selftests/a.c".split(),
-)
+    b"tests/a.py src/test_a.py a_test.go x.spec.ts src/test/java/A.java FooTest.java conftest.py"
+    b" tools/selftests/a.c".split(),
+)  # fmt: skip
 def test_test_files_are_flagged(path: bytes) -> None:
     assert classify(path, AUTO, tracked=False).flags == {"test"}
 
 
 @pytest.mark.parametrize(
     "path",
-    b"latest.java contest.py src/a.py vendor.py drivers/target/core.c build/a.py .github/workflows/ci.yml .gitlab-ci.yml a.key.md"
-    b" attest.go x".split(),
+    b"latest.java contest.py src/a.py vendor.py drivers/target/core.c build/a.py .github/workflows/ci.yml"
+    b" .gitlab-ci.yml a.key.md attest.go x".split(),
 )  # fmt: skip
 def test_ordinary_files_are_indexed_without_flags(path: bytes) -> None:
     verdict = classify(path, AUTO, tracked=False)

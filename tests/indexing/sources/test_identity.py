@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from indexing.sources import DirectoryHandles, RootIdentity, identify, same_root, still_there
 
 

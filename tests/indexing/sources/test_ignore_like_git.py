@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from indexing.sources import Found, Rules, Skipped, scan
 
 if TYPE_CHECKING:
@@ -16,25 +17,36 @@ if TYPE_CHECKING:
 
 EVERYTHING = Rules(hidden="index", vendored="index", generated="index", minified="index", secrets="index")
 
-FILES = (
-    b"b/a a/c a/b/c a/b/b/c a/x/y/b abc abd bar foobar foo/bar foo/x/bar foox/y/bar xfoo/bar debug.log logs/debug.log"
-    b" logs/deep/debug.log build/out.t build/keep/out.c src/build/out.t deep/build x.t x.c .hidden .dir/file a-c a]c a[c a!c"
-    b" a^c a\\c #hash !bang foo.bar.baz Doc/X.txt doc/x.txt a1 a2 a9 aZ a_ ab+c a.b"
-).split() + [b"with space ", b"with space", b"tail\\ ", b"caf\xe9.py", "ünï/ç.txt".encode(), b"tab\tname", b"cr\r", b"new\nline"]
+FILES = [
+    *b"b/a a/c a/b/c a/b/b/c a/x/y/b abc abd bar foobar foo/bar foo/x/bar foox/y/bar xfoo/bar debug.log".split(),
+    *b"logs/debug.log logs/deep/debug.log build/out.t build/keep/out.c src/build/out.t deep/build x.t x.c".split(),
+    *b".hidden .dir/file a-c a]c a[c a!c a^c a\\c #hash !bang foo.bar.baz Doc/X.txt doc/x.txt a1 a2 a9 aZ a_".split(),
+    *b"ab+c a.b".split(),
+    b"with space ",
+    b"with space",
+    b"tail\\ ",
+    b"caf\xe9.py",
+    "ünï/ç.txt".encode(),
+    b"tab\tname",
+    b"cr\r",
+    b"new\nline",
+]
 
 TRICKY = [
     b"*.log", b"/*.log", b"logs/", b"logs/*", b"logs/**", b"**/logs", b"**/logs/debug.log", b"logs/**/debug.log",
-    b"/a", b"a/", b"a/*", b"a/**", b"a/**/b", b"a/**/c", b"**/b", b"a/b", b"b/a", b"**", b"*", b"/*", b"/**", b"**/", b"*/",
-    b"/**/", b"***", b"a***c", b"a**c", b"**b", b"foo**bar", b"foo**/bar", b"foo*/bar", b"**foo/bar", b"foo/**bar", b"foo/***/bar",
-    b"?", b"a?c", b"a[bc]?", b"a[!b]c", b"a[^b]c", b"a[]]c", b"a[!]]c", b"a[]-]c", b"a[-x]c", b"a[x-]c", b"a[\\]]c", b"a[[]c",
-    b"a[[:digit:]]", b"a[[:alpha:]]", b"a[^[:alnum:]]", b"a[[:nope:]]", b"a[[:digit]", b"a[z-a]", b"a[9-1]", b"a[1-9]", b"a[\\1-\\9]",
-    b"a[", b"a[b", b"[ab]", b"[!a]", b"foo[/]bar", b"foo[!x]bar", b"foo?bar", b"a\\c", b"a\\\\c", b"\\a", b"foo\\", b"foo\\/bar",
-    b"\\#hash", b"#hash", b"\\!bang", b"!bang", b"with space ", b"with space\\ ", b"with space   ", b"tail\\\\\\ ", b"cr\\\r", b"cr?",
-    b"caf?.py", b"caf\xe9.py", b"*.py", "ünï/".encode(), b"ab+c", b"a.b", b"a+b", b"(a|b)", b"Doc", b"doc/", b"foo.*.baz", b"*.*.*",
-    b"build/\n!build/keep", b"build/*\n!build/keep", b"build\n!build/keep/out.c", b"*\n!*/\n!*.c", b"/*\n!/a\n/a/*\n!/a/b",
-    b"*.t\n!x.t", b"!x.t\n*.t", b"a/b\n!a/b/c", b"a/b/*\n!a/b/c", b"", b"/", b"//", b"//a", b"a//b", b"!", b"!/", b" ", b" a", b"\ta",
-    b"\xef\xbb\xbfa", b"a\r\nfoo\r", b"a\0b", b"foo/bar/", b"x/**/y/**", b"a/**/**/c", b"**/**/c", b"*/b", b"*/*/c", b"tab\tname", b"new?line",
-    b"**/x/**", b"a*b*c", b"*a*b*", b"foo/*", b"/foo/", b"foo/", b"/fo/", b"fo/", b"/logs/de/", b"a/x/", b"/a/x/y", b".*", b".dir/", b"*.\\t", b"[[:upper:]]*/",
+    b"/a", b"a/", b"a/*", b"a/**", b"a/**/b", b"a/**/c", b"**/b", b"a/b", b"b/a", b"**", b"*", b"/*", b"/**", b"**/",
+    b"*/", b"/**/", b"***", b"a***c", b"a**c", b"**b", b"foo**bar", b"foo**/bar", b"foo*/bar", b"**foo/bar",
+    b"foo/**bar", b"foo/***/bar", b"?", b"a?c", b"a[bc]?", b"a[!b]c", b"a[^b]c", b"a[]]c", b"a[!]]c", b"a[]-]c",
+    b"a[-x]c", b"a[x-]c", b"a[\\]]c", b"a[[]c", b"a[[:digit:]]", b"a[[:alpha:]]", b"a[^[:alnum:]]", b"a[[:nope:]]",
+    b"a[[:digit]", b"a[z-a]", b"a[9-1]", b"a[1-9]", b"a[\\1-\\9]", b"a[", b"a[b", b"[ab]", b"[!a]", b"foo[/]bar",
+    b"foo[!x]bar", b"foo?bar", b"a\\c", b"a\\\\c", b"\\a", b"foo\\", b"foo\\/bar", b"\\#hash", b"#hash", b"\\!bang",
+    b"!bang", b"with space ", b"with space\\ ", b"with space   ", b"tail\\\\\\ ", b"cr\\\r", b"cr?", b"caf?.py",
+    b"caf\xe9.py", b"*.py", "ünï/".encode(), b"ab+c", b"a.b", b"a+b", b"(a|b)", b"Doc", b"doc/", b"foo.*.baz",
+    b"*.*.*", b"build/\n!build/keep", b"build/*\n!build/keep", b"build\n!build/keep/out.c", b"*\n!*/\n!*.c",
+    b"/*\n!/a\n/a/*\n!/a/b", b"*.t\n!x.t", b"!x.t\n*.t", b"a/b\n!a/b/c", b"a/b/*\n!a/b/c", b"", b"/", b"//", b"//a",
+    b"a//b", b"!", b"!/", b" ", b" a", b"\ta", b"\xef\xbb\xbfa", b"a\r\nfoo\r", b"a\0b", b"foo/bar/", b"x/**/y/**",
+    b"a/**/**/c", b"**/**/c", b"*/b", b"*/*/c", b"tab\tname", b"new?line", b"**/x/**", b"a*b*c", b"*a*b*", b"foo/*",
+    b"/foo/", b"foo/", b"/fo/", b"fo/", b"/logs/de/", b"a/x/", b"/a/x/y", b".*", b".dir/", b"*.\\t", b"[[:upper:]]*/",
 ]  # fmt: skip
 
 
@@ -45,7 +57,26 @@ def test_one_ignore_file_excludes_what_git_excludes(tree: Path, pattern: bytes) 
 
 
 PIECES = st.sampled_from(
-    [b"a", b"b", b"c", b"foo", b"bar", b"build", b"x.t", b"*", b"**", b"?", b"/", b"/", b"[ab]", b"[!a]", b"\\a", b".c", b"debug", b".log"]
+    [
+        b"a",
+        b"b",
+        b"c",
+        b"foo",
+        b"bar",
+        b"build",
+        b"x.t",
+        b"*",
+        b"**",
+        b"?",
+        b"/",
+        b"/",
+        b"[ab]",
+        b"[!a]",
+        b"\\a",
+        b".c",
+        b"debug",
+        b".log",
+    ]
 )
 LINES = st.builds(
     lambda negated, pieces, end: negated + b"".join(pieces) + end,
@@ -57,8 +88,11 @@ LINES = st.builds(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    top=st.lists(LINES, max_size=5), deep=st.lists(LINES, max_size=3), deeper=st.lists(LINES, max_size=2), info=st.lists(LINES, max_size=2)
-)  # fmt: skip
+    top=st.lists(LINES, max_size=5),
+    deep=st.lists(LINES, max_size=3),
+    deeper=st.lists(LINES, max_size=2),
+    info=st.lists(LINES, max_size=2),
+)
 def test_nested_ignore_files_exclude_what_git_excludes(
     tree: Path, top: list[bytes], deep: list[bytes], deeper: list[bytes], info: list[bytes]
 ) -> None:
@@ -84,13 +118,15 @@ def test_an_ignored_root_is_indexed_because_the_user_named_it(tree: Path) -> Non
 
 def test_tracked_files_are_found_inside_ignored_directories(tree: Path) -> None:
     git(tree, "add", "-f", "build/keep/out.c", "debug.log")
-    (tree / ".gitignore").write_bytes(b"build/\n*.log\n")
+    (tree / ".gitignore").write_bytes(b"/build/\n*.log\n")
+    (tree / "build" / "other").mkdir()
     items = {item.path: item for item in scan(tree, EVERYTHING)}
     assert isinstance(items[b"build/keep/out.c"], Found)
     assert isinstance(items[b"debug.log"], Found)
     skipped = items[b"build/out.t"]
     assert isinstance(skipped, Skipped)
-    assert (skipped.reason, skipped.detail) == ("ignored", ".gitignore:1: build/")
+    assert (skipped.reason, skipped.detail) == ("ignored", ".gitignore:1: /build/")
+    assert isinstance(items[b"build/other"], Skipped)
 
 
 def test_outside_of_a_working_tree_gitignore_means_nothing(tmp_path: Path) -> None:
@@ -151,7 +187,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _without_ignore_files(request: pytest.FixtureRequest) -> None:
     if "tree" in request.fixturenames:
         root: Path = request.getfixturevalue("tree")
-        for file in (*root.rglob(".gitignore"), root / ".codetroveignore", root / ".git/info/exclude", root / ".git/index"):
+        for file in (
+            *root.rglob(".gitignore"),
+            root / ".codetroveignore",
+            root / ".git/info/exclude",
+            root / ".git/index",
+        ):
             file.unlink(missing_ok=True)
 
 

@@ -6,15 +6,18 @@ import base64
 import random
 
 import pytest
-from indexing.sources import Rules, inspect_content
+
+from indexing.sources import Rules, Verdict, inspect_content
 
 AUTO = Rules()
 CODE = b"def f(x):\n    return x + 1\n\n" * 50
-RANDOM = random.Random(7)  # noqa: S311 - reproducible
+RANDOM = random.Random(7)
 KEY = b"-----BEGIN RSA PRIVATE KEY-----\n%s-----END RSA PRIVATE KEY-----\n" % base64.encodebytes(RANDOM.randbytes(900))
 
 
-@pytest.mark.parametrize("data", [b"\0", b"\x7fELF\x02\x01\0\0", b"import os\n\0\n", b"x" * 8_191 + b"\0", RANDOM.randbytes(4_096)])
+@pytest.mark.parametrize(
+    "data", [b"\0", b"\x7fELF\x02\x01\0\0", b"import os\n\0\n", b"x" * 8_191 + b"\0", RANDOM.randbytes(4_096)]
+)
 def test_f051_nul_in_the_first_8_kib_is_binary(data: bytes) -> None:
     assert inspect_content(b"a.py", data, AUTO, tracked=True).skip == "binary"
 
@@ -73,14 +76,15 @@ def test_generated_files_are_known_by_their_first_lines(head: bytes) -> None:
 )
 def test_files_that_speak_of_generation_are_not_generated(head: bytes) -> None:
     verdict = inspect_content(b"a.py", head + CODE, AUTO, tracked=False)
-    assert (verdict.skip, verdict.flags) == (None, frozenset())
+    assert verdict == Verdict()
 
 
 def test_f095_a_private_key_is_skipped_and_code_that_holds_one_is_flagged() -> None:
     assert inspect_content(b"deploy", KEY, AUTO, tracked=True).skip == "secret"
     assert inspect_content(b"deploy", KEY, Rules(secrets="index"), tracked=True).flags == {"suspected_secret"}
     embedded = inspect_content(b"a.py", CODE * 3 + b'K = """' + KEY + b'"""\n', AUTO, tracked=True)
-    assert (embedded.skip, embedded.flags) == (None, {"suspected_secret"})
+    assert embedded.skip is None
+    assert embedded.flags == {"suspected_secret"}
     mention = b'MARK = b"-----BEGIN RSA PRIVATE KEY-----"\n'
     assert not inspect_content(b"a.py", mention + CODE, AUTO, tracked=True).flags
 
@@ -106,7 +110,8 @@ ALNUM = "".join(RANDOM.choices("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUV
 def test_f095_tokens_are_flagged_and_never_shown(line: str) -> None:
     data = CODE + line.encode() + b"\n" + CODE
     verdict = inspect_content(b"a.py", data, AUTO, tracked=True)
-    assert (verdict.skip, verdict.flags) == (None, {"suspected_secret"})
+    assert verdict.skip is None
+    assert verdict.flags == {"suspected_secret"}
     assert not any(line[at : at + 8] in verdict.detail for at in range(len(line) - 8))
 
 

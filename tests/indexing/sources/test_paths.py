@@ -8,6 +8,7 @@ import unicodedata
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from indexing.sources import display, path_b64
 
 
@@ -43,9 +44,9 @@ def _undo(shown: str) -> bytes:
         if text[0] != "\\":
             return text.encode()
         if text[1] == "x":
-            return bytes([int(text[2:], 16)])
+            return bytes.fromhex(text[2:])
         if text[1] in "uU":
-            return chr(int(text[2:], 16)).encode()
+            return chr(int.from_bytes(bytes.fromhex(text[2:]))).encode()
         return {"n": b"\n", "r": b"\r", "t": b"\t", "\\": b"\\"}[text[1]]
 
     pieces = re.finditer(r"\\x..|\\u.{4}|\\U.{8}|\\.|[^\\]", shown)

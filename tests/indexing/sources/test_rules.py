@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import os
 from typing import TYPE_CHECKING
 
 import pytest
+
 from indexing.sources import BadGlob, Found, Rules, check_globs, scan
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def test_the_fingerprint_depends_on_every_setting_and_on_nothing_else() -> None:
     ],
 )
 def test_f088_globs_outside_the_limits_are_refused_by_name(glob: str, problem: str) -> None:
-    with pytest.raises(BadGlob, match="^exclude glob ") as caught:
+    with pytest.raises(BadGlob, match=r"^exclude glob ") as caught:
         Rules(exclude=(glob,))
     assert problem in str(caught.value)
     assert len(str(caught.value)) < 300
@@ -58,7 +59,13 @@ def test_f088_the_number_of_globs_is_bounded() -> None:
 
 def test_f088_hostile_patterns_in_a_committed_ignore_file_cost_no_time(tmp_path: Path) -> None:
     """Translated to expressions that backtrack, each of these takes minutes to ages; the deadline is for that."""
-    patterns = ["**/" + "a*/**/" * 12 + "b", "*a" * 40 + "b", "**/" * 300 + "b", "**/*a*" * 12 + "b", "[!b]*" * 50 + "b"]
+    patterns = [
+        "**/" + "a*/**/" * 12 + "b",
+        "*a" * 40 + "b",
+        "**/" * 300 + "b",
+        "**/*a*" * 12 + "b",
+        "[!b]*" * 50 + "b",
+    ]
     (tmp_path / ".codetroveignore").write_text("\n".join(patterns), encoding="utf-8")
     deep = tmp_path.joinpath(*["a" * 50] * 40)
     deep.mkdir(parents=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from indexing.sources import (
     Finding,
     Found,
@@ -206,7 +207,10 @@ def test_very_deep_trees_need_neither_stack_nor_descriptors(tmp_path: Path) -> N
         fd = below
     os.close(os.open("a.py", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
     os.close(fd)
-    assert [item.path for item in scan(tmp_path, Rules())] == [b"d/" * depth + b"a.py"]
+    try:
+        assert [item.path for item in scan(tmp_path, Rules())] == [b"d/" * depth + b"a.py"]
+    finally:  # shutil.rmtree, with which pytest cleans up, is recursive
+        subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
 
 
 def test_f073_a_new_ignore_line_turns_found_into_skipped_with_the_reason(tmp_path: Path) -> None:
@@ -222,7 +226,9 @@ def test_f073_an_ignore_file_that_cannot_be_read_makes_the_plan_unknown(tmp_path
     (tmp_path / "d" / "a.py").write_bytes(b"x")
     (tmp_path / "d" / ".codetroveignore").write_bytes(b"a.py\n")
     (tmp_path / "d" / ".codetroveignore").chmod(0)
-    answer = run_unprivileged(_PRINT_SCAN + "; print(json.dumps([\"unknown\", s.unreadable_ignores[0].decode(), \"\"]))", tmp_path)
+    answer = run_unprivileged(
+        _PRINT_SCAN + '; print(json.dumps(["unknown", s.unreadable_ignores[0].decode(), ""]))', tmp_path
+    )
     assert answer[-1] == ["unknown", "d/.codetroveignore", ""]
 
 
@@ -245,12 +251,14 @@ def run_unprivileged(code: str, tree: Path) -> list[list[str]]:
     """Runs code with the tree as its argument as a user that has no rights but those of everybody."""
     if os.geteuid() != 0:
         return _lines([sys.executable, "-c", code, str(tree)], None)
-    for parent in (tree, *tree.parents):
-        if parent.stat().st_uid == 0 and str(parent).startswith(str(tree.parents[1])):
-            parent.chmod(0o755)
+    tree.chmod(0o755)
     fd = os.open(tree, os.O_RDONLY)
-    # The way to the tree may be closed to others, so the child enters it before it gives its rights up.
-    dropped = f"import os; import indexing.sources, json, socket; os.fchdir({fd}); os.setgroups([]); os.setgid(65534); os.setuid(65534); {code}"
+    # The way to the tree and to the interpreter may be closed to others, so the child enters the one and loads what it
+    # needs of the other before it gives its rights up.
+    dropped = (
+        f"import json, os; from pathlib import Path; from indexing.sources import Rules, scan; os.fchdir({fd}); "
+        f"list(scan(Path(), Rules())); os.setgroups([]); os.setgid(65534); os.setuid(65534); {code}"
+    )
     try:
         return _lines([sys.executable, "-c", dropped, "."], fd)
     finally:

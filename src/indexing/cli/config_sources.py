@@ -1,0 +1,63 @@
+"""Finds out what set each setting: command line, environment, configuration file or default."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from indexing.settings import default_config_path
+from indexing.settings.document import read_document
+from indexing.settings.load import CONFIG_VARIABLE, known_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from indexing.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """A setting with its origin."""
+
+    key: str
+    value: Any
+    """as JSON has it"""
+    source: str
+
+    def shown(self) -> str:
+        """Return the value as it can be written into ``config.yaml``."""
+        return json.dumps(self.value)
+
+
+def sourced_settings(settings: Settings, config: Path | None, overrides: Mapping[str, object]) -> list[Sourced]:
+    """Return every setting by key, in the order in which they are documented."""
+    values = settings.model_dump(mode="json")
+    path = _file(config)
+    document = read_document(path) if path is not None else {}
+    found = []
+    for key, variable in known_keys().items():
+        group, _, name = key.partition(".")
+        content = document.get(group)
+        if key in overrides:
+            source = "command line"
+        elif variable in os.environ:
+            source = variable
+        elif isinstance(content, dict) and content.get(name) is not None:
+            source = str(path)
+        else:
+            source = "default"
+        found.append(Sourced(key, values[group][name], source))
+    return found
+
+
+def _file(config: Path | None) -> Path | None:
+    """Return the file that was read (see ``load_settings``)."""
+    if config is not None:
+        return config
+    if named := os.environ.get(CONFIG_VARIABLE):
+        return Path(named).expanduser()
+    default = default_config_path()
+    return default if default.exists() else None

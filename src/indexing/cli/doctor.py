@@ -1,0 +1,5 @@
+"""``codetrove doctor``."""
+from __future__ import annotations
+import typer
+def doctor(context: typer.Context) -> None:
+    """TODO."""

@@ -1,0 +1,28 @@
+"""``codetrove forget``: takes a repository out of the index."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import typer
+
+from indexing.cli.invocation import invocation_of
+
+
+def forget(
+    context: typer.Context,
+    path: Path = typer.Argument(
+        metavar="PATH", help="Root of the repository; it need not exist any more.", show_default=False
+    ),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Remove a repository and everything that only it holds from the index; its files are not touched.
+
+    Exit codes: 0 done, 1 you said no, 2 PATH is not indexed, 3 unavailable.
+    """
+    from indexing.cli.forget_run import run_forget  # noqa: PLC0415
+
+    settings = invocation_of(context).settings()
+    raise typer.Exit(asyncio.run(run_forget(settings, path, yes=yes, as_json=as_json)))

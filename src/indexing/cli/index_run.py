@@ -1,0 +1,140 @@
+"""One ``codetrove index`` from opening the data directory to the summary."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from indexing.cli.exits import ExitCode, explain
+from indexing.cli.index_summary import JobSummary, summary_json, summary_lines
+from indexing.cli.progress_show import shown
+from indexing.cli.signals import draining
+from indexing.cli.terminal import say, say_json, say_result
+from indexing.ingest.job import NothingToIndex
+from indexing.runtime import open_owner
+from storage import CatalogDamaged, forget
+
+if TYPE_CHECKING:
+    from indexing.ingest.job import IndexJob
+    from indexing.runtime import Owner
+    from indexing.settings import Settings
+    from storage import Repository
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a command has done so far."""
+
+    messages: list[str] = field(default_factory=list)
+    jobs: list[JobSummary] = field(default_factory=list)
+    trouble: bool = False
+    """A repository that was to come back could not be indexed."""
+
+    def tell(self, message: str) -> None:
+        """Tell the user now, and again in the JSON."""
+        self.messages.append(message)
+        say(f"codetrove: {message}")
+
+    @property
+    def code(self) -> ExitCode:
+        """The exit code of the command."""
+        done = all(job.report.state == "succeeded" for job in self.jobs)
+        return ExitCode.OK if done and not self.trouble else ExitCode.FINDINGS
+
+
+class Stop:
+    """Whether the user wants the work to end; reaches the job that is running, or the next one to start."""
+
+    def __init__(self) -> None:
+        """Nobody wants it yet."""
+        self.requested = False
+        self._job: IndexJob | None = None
+
+    def request(self) -> None:
+        """Let the work end."""
+        self.requested = True
+        if self._job is not None:
+            self._job.stop()
+
+    def watch(self, job: IndexJob) -> None:
+        """Make ``job`` the one that is stopped."""
+        self._job = job
+        if self.requested:
+            job.stop()
+
+
+async def run_index(settings: Settings, path: Path, *, accept_root: bool, as_json: bool, verbose: bool) -> ExitCode:
+    """Index the tree at ``path`` and print what came of it; returns the exit code."""
+    outcome, stop = Outcome(), Stop()
+    with draining(stop.request):
+        try:
+            await _index(settings, path, outcome, stop, accept_root=accept_root)
+        except CatalogDamaged as error:
+            # The owner left a mark: opened again, it moves the catalog aside and brings the repositories back.
+            outcome.tell(f"{error}: it is moved aside, and what it held is indexed again")
+            outcome.jobs.clear()
+            await _index(settings, path, outcome, stop, accept_root=accept_root)
+    if as_json:
+        say_json(summary_json(outcome.jobs, outcome.messages))
+    else:
+        for job in outcome.jobs:
+            for line in summary_lines(job, every_failure=verbose):
+                say_result(line)
+    return outcome.code
+
+
+async def _index(settings: Settings, path: Path, outcome: Outcome, stop: Stop, *, accept_root: bool) -> None:
+    async with open_owner(settings) as owner:
+        for message in owner.messages:
+            outcome.tell(message)
+        known = {repository.uuid for repository in await owner.reader.repositories()}
+        try:
+            repository: Repository | None = await owner.register(path)
+        except Exception:
+            # What the lost catalog held comes back all the same: nothing else would bring it.
+            await _index_again(owner, owner.to_index_again, outcome, stop)
+            raise
+        assert repository is not None  # noqa: S101
+        if accept_root:
+            await owner.accept_root(repository)
+            repository = await owner.register(path)
+        others = [each for each in owner.to_index_again if each.uuid != repository.uuid]
+        await _index_again(owner, others, outcome, stop)
+        try:
+            outcome.jobs.append(await _run(owner, repository, stop))
+        except NothingToIndex:
+            if repository.uuid not in known:
+                await _unregister(owner, repository)
+            raise
+
+
+async def _index_again(owner: Owner, repositories: list[Repository], outcome: Outcome, stop: Stop) -> None:
+    for repository in repositories:
+        if stop.requested:
+            return
+        try:
+            outcome.jobs.append(await _run(owner, repository, stop))
+        except Exception as error:
+            explained = explain(error)
+            if explained is None or isinstance(error, CatalogDamaged):
+                raise
+            outcome.trouble = True
+            outcome.tell(explained[1])
+
+
+async def _run(owner: Owner, repository: Repository, stop: Stop) -> JobSummary:
+    async with owner.job_for(repository) as job:
+        stop.watch(job)
+        async with shown(job.counters.snapshot, repository.root.path):
+            report = await job.run()
+        return JobSummary(report, job.counters.snapshot())
+
+
+async def _unregister(owner: Owner, repository: Repository) -> None:
+    """Leave nothing of a tree that turned out to be none: a mistyped path is no repository."""
+    await owner.writer.apply(lambda connection: forget(connection, repository.id))
+    with suppress(OSError):
+        await owner.save_registry()

@@ -1,0 +1,109 @@
+"""What is said of a job that has ended: sums that add up, reasons, failed files. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from indexing.cli.terminal import duration, printable, size
+from indexing.sources import display, path_b64
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from indexing.ingest.job import JobReport
+    from indexing.ingest.progress import FileNote, Progress
+
+SUMMARY_SCHEMA: Final = 1
+"""Version of the JSON: raised when a key changes its meaning or goes; new keys may come without."""
+
+MOST_FAILURES: Final = 20
+"""Failed files that are listed unless all are asked for."""
+
+_VERBS = {"succeeded": "indexed", "partial": "partly indexed", "cancelled": "stopped indexing", "failed": "failed to index"}
+
+
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """A job's report with its counters at the end."""
+
+    report: JobReport
+    progress: Progress
+
+    @property
+    def not_reached(self) -> int:
+        """Files that were seen but not read any more, because the job was stopped."""
+        tally = self.report.tally
+        return tally.seen - tally.indexed - tally.unchanged - tally.skipped - tally.failed
+
+    @property
+    def failures(self) -> tuple[FileNote, ...]:
+        """The notes on files that failed."""
+        return tuple(note for note in self.report.notes if note.outcome == "failed")
+
+
+def summary_lines(job: JobSummary, *, every_failure: bool) -> Iterator[str]:
+    """Yield the lines that tell a person how a job ended."""
+    report, progress = job.report, job.progress
+    tally = report.tally
+    rate = progress.bytes_read / progress.seconds if progress.seconds else 0.0
+    yield (
+        f"{_VERBS[report.state]} {display(report.repository.root.path)} in {duration(progress.seconds)}:"
+        f" {size(progress.bytes_read)} read, {size(rate)}/s, {progress.chunks:,} new chunks"
+    )
+    yield (
+        f"  seen {tally.seen:,} = indexed {tally.indexed:,} + unchanged {tally.unchanged:,}"
+        f" + skipped {tally.skipped:,}{_reasons(progress.skipped)} + failed {tally.failed:,}{_reasons(progress.failed)}"
+        + (f" + not reached {job.not_reached:,}" if job.not_reached else "")
+    )
+    if tally.removed:
+        yield f"  removed {tally.removed:,}"
+    for warning in report.warnings:
+        yield f"  warning: {printable(warning)}"
+    failures = job.failures
+    listed = failures if every_failure else failures[:MOST_FAILURES]
+    for note in listed:
+        yield f"  failed: {display(note.path) or '.'}: {note.reason} ({printable(note.detail)})"
+    if tally.failed > len(listed):
+        more = tally.failed - len(listed)
+        yield f"  and {more:,} more" + ("" if every_failure else "; --verbose lists all")
+    if report.state == "cancelled":
+        yield "  run the same command again to go on from here"
+
+
+def summary_json(jobs: Sequence[JobSummary], messages: Sequence[str]) -> dict[str, Any]:
+    """Return the same for programs; times in seconds, sizes in bytes."""
+    return {"schema": SUMMARY_SCHEMA, "messages": list(messages), "jobs": [_job_json(job) for job in jobs]}
+
+
+def _job_json(job: JobSummary) -> dict[str, Any]:
+    report, progress = job.report, job.progress
+    tally = report.tally
+    return {
+        "job": report.job_id,
+        "repository": report.repository.uuid,
+        "root": display(report.repository.root.path),
+        "state": report.state,
+        "reason": report.reason,
+        "seen": tally.seen,
+        "indexed": tally.indexed,
+        "unchanged": tally.unchanged,
+        "skipped": {"total": tally.skipped, "reasons": progress.skipped},
+        "failed": {"total": tally.failed, "reasons": progress.failed, "files": [_note(note) for note in job.failures]},
+        "not_reached": job.not_reached,
+        "removed": tally.removed,
+        "chunks": progress.chunks,
+        "searchable_chunks": progress.searchable_chunks,
+        "bytes": progress.bytes_read,
+        "seconds": round(progress.seconds, 3),
+        "warnings": list(report.warnings),
+    }
+
+
+def _note(note: FileNote) -> dict[str, str]:
+    return {"path": display(note.path), "path_b64": path_b64(note.path), "reason": note.reason, "detail": note.detail}
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    return f" ({', '.join(f'{reason} {count:,}' for reason, count in ordered)})" if ordered else ""

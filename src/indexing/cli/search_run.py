@@ -1,0 +1,91 @@
+"""One ``codetrove search`` or ``symbol`` from opening the index to the printed hits."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from indexing.cli.exits import ExitCode, UsageError
+from indexing.cli.hits_view import hit_lines
+from indexing.cli.terminal import say, say_json, say_result, style_for
+from indexing.runtime import open_for_search
+from indexing.search import SearchRequest, search
+from indexing.sources import display
+from storage import CatalogMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from indexing.settings import Settings
+    from storage import Repository
+
+
+async def run_search(
+    settings: Settings,
+    query: str,
+    k: int | None,
+    path_globs: Sequence[str],
+    languages: Sequence[str],
+    roots: Sequence[Path],
+    *,
+    as_json: bool,
+) -> ExitCode:
+    """Search and print; returns the exit code."""
+    k = settings.search.default_k if k is None else k
+    if not 1 <= k <= settings.search.max_k:
+        raise UsageError(f"-k {k} is outside 1 to {settings.search.max_k} (search.max_k)")
+    async with open_for_search(settings) as (reader, index):
+        chosen = choose_repositories(await reader.repositories(), roots)
+        request = SearchRequest(
+            query,
+            repositories=frozenset(repository.uuid for repository in chosen),
+            k=k,
+            path_globs=tuple(path_globs),
+            languages=tuple(language.lower() for language in languages),
+        )
+        result = await search(request, catalog=reader, text_index=index)
+    if as_json:
+        say_json({"query": query, **result.to_json()})
+        return ExitCode.OK if result.hits else ExitCode.FINDINGS
+    style = style_for(sys.stdout)
+    here = os.fsencode(Path.cwd())
+    for number, hit in enumerate(result.hits):
+        if number:
+            say_result("")
+        for line in hit_lines(hit, style, display(here)):
+            say_result(line)
+    if not result.hits:
+        say(f"codetrove: nothing found for {query!r} in {len(chosen)} repositories")
+    if not result.complete:
+        say("codetrove: the search reached its bound; a narrower query may find more")
+    stale = sorted({hit.root for hit in result.hits if hit.stale})
+    if stale:
+        say(f"codetrove: some files have changed since they were indexed; run: codetrove index {' '.join(stale)}")
+    return ExitCode.OK if result.hits else ExitCode.FINDINGS
+
+
+def choose_repositories(repositories: Sequence[Repository], roots: Sequence[Path]) -> list[Repository]:
+    """Return the repositories that the given directories are (or lie in), all of them when none is given.
+
+    Raises ``CatalogMissing`` when there is none at all, ``UsageError`` for a directory that is in none.
+    """
+    if not repositories:
+        raise CatalogMissing("nothing is indexed yet; run 'codetrove index PATH' first")
+    if not roots:
+        return list(repositories)
+    chosen: dict[str, Repository] = {}
+    for root in roots:
+        path = os.fsencode(root.expanduser().resolve())
+        around = [each for each in repositories if _contains(each.root.path, path)]
+        if not around:
+            known = ", ".join(display(each.root.path) for each in repositories[:5])
+            raise UsageError(f"--repo {str(root)!r} is not indexed; indexed are: {known}")
+        innermost = max(around, key=lambda each: len(each.root.path))
+        chosen[innermost.uuid] = innermost
+    return list(chosen.values())
+
+
+def _contains(root: bytes, path: bytes) -> bool:
+    return path == root or path.startswith(root.rstrip(b"/") + b"/")

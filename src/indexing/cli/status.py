@@ -1,0 +1,5 @@
+"""``codetrove status``."""
+from __future__ import annotations
+import typer
+def status(context: typer.Context) -> None:
+    """TODO."""

@@ -1,0 +1,5 @@
+"""``codetrove symbol``."""
+from __future__ import annotations
+import typer
+def symbol(context: typer.Context) -> None:
+    """TODO."""

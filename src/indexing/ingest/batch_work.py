@@ -1,0 +1,160 @@
+"""What is done with a batch in hand: worker process, writer, counters; and what when a worker dies on a file."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from time import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from indexing.ingest.messages import BatchTask, FileReport
+from indexing.ingest.progress import FileNote
+from indexing.ingest.worker_process import WorkerDied
+from indexing.sources import display
+from storage import (
+    POISON_DEATHS,
+    Committed,
+    Exclusion,
+    Failure,
+    FileVersion,
+    ReadAgain,
+    Removal,
+    commit_batch,
+    count_death,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Sequence
+
+    from indexing.ingest.messages import CutMode, FileTask
+    from indexing.ingest.progress import Counters
+    from indexing.ingest.worker_process import WorkerProcess
+    from storage import FileChange, FileResult, Repository, Run, Writer
+
+log = structlog.get_logger(__name__)
+
+READ_AGAIN_MOST = 3
+GONE_SINCE = "gone_since"
+"""Reason of a removal: the scan saw the path, the worker no longer did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Files to work on, whose intent is recorded."""
+
+    id: int
+    tasks: tuple[FileTask, ...]
+
+
+class BatchWork:
+    """Takes batches of one run of a job to their commit."""
+
+    def __init__(
+        self, repository: Repository, run: Run, writer: Writer, counters: Counters, is_stopping: Callable[[], bool]
+    ) -> None:
+        """Prepare; everything is written under ``run``, and nothing new is begun once ``is_stopping``."""
+        self._repository = repository
+        self._run = run
+        self._writer = writer
+        self._counters = counters
+        self._is_stopping = is_stopping
+
+    async def work_on(self, batches: AsyncIterable[Batch], worker: WorkerProcess) -> None:
+        """Take batches until there are none; while one is cut, the one before is committed."""
+        committing: asyncio.Task[list[FileTask]] | None = None
+        async with asyncio.TaskGroup() as group:
+            async for batch in batches:
+                if self._is_stopping():
+                    continue
+                reports = await self._reports(worker, batch.tasks)
+                if committing is not None:
+                    await self._read_again(worker, await committing)
+                committing = group.create_task(self._commit(reports, batch.id), name="commit")
+            if committing is not None:
+                await self._read_again(worker, await committing)
+
+    async def apply(self, changes: Sequence[FileChange], batch_id: int | None = None) -> list[FileResult]:
+        """Commit changes and count what came of them."""
+        run, uuid = self._run, self._repository.uuid
+        results = await self._writer.apply(
+            lambda connection: commit_batch(
+                connection, run, changes, repository=uuid, now_ms=int(time() * 1000), batch_id=batch_id
+            )
+        )
+        for change, result in zip(changes, results, strict=True):
+            if not isinstance(result, ReadAgain):
+                self._count(change, result)
+        return results
+
+    async def _reports(
+        self, worker: WorkerProcess, tasks: Sequence[FileTask], mode: CutMode = "syntax"
+    ) -> list[tuple[FileTask, FileReport]]:
+        done: list[tuple[FileTask, FileReport]] = []
+        while len(done) < len(tasks):
+            remaining = tuple(tasks[len(done) :])
+            batch = BatchTask(self._repository.root.path, self._repository.id, remaining, mode)
+            try:
+                async for report in worker.reports(batch):
+                    done.append((tasks[len(done)], report))
+            except WorkerDied as death:
+                suspect = tasks[len(done)]
+                done.append((suspect, await self._alone_after(worker, suspect, death)))
+        return done
+
+    async def _alone_after(self, worker: WorkerProcess, task: FileTask, death: WorkerDied) -> FileReport:
+        """Try the file that a worker died on alone: once more, then without parsing, then set it aside."""
+        deaths = await self._writer.apply(lambda connection: count_death(connection, task.place, task.stat))
+        log.warning("worker.died", cause=death.cause, path=display(task.place.path), deaths=deaths)
+        if deaths >= POISON_DEATHS:
+            detail = f"ended its worker process {deaths} times; set aside until it changes"
+            return FileReport(failure=Failure(task.place, "poison", detail))
+        without_parsing = deaths == POISON_DEATHS - 1 or death.cause == "cpu_deadline"
+        ((_, report),) = await self._reports(worker, [task], "windows" if without_parsing else "syntax")
+        return report
+
+    async def _read_again(self, worker: WorkerProcess, tasks: Sequence[FileTask]) -> None:
+        """Read the files again whose entry changed under the read; a few times, then leave them for the next job."""
+        for _ in range(READ_AGAIN_MOST):
+            if not tasks:
+                return
+            tasks = await self._commit(await self._reports(worker, tasks), None)
+        detail = "another change of its entry came first each time"
+        await self.apply([Failure(task.place, "changing", detail) for task in tasks])
+
+    async def _commit(self, reports: Sequence[tuple[FileTask, FileReport]], batch_id: int | None) -> list[FileTask]:
+        """Commit what came of some files; returns those that have to be read again."""
+        changes = [
+            report.version or report.exclusion or report.failure or Removal(task.place, GONE_SINCE)
+            for task, report in reports
+        ]
+        results = await self.apply(changes, batch_id)
+        return [
+            task.with_seq(result.seq)
+            for (task, _), result in zip(reports, results, strict=True)
+            if isinstance(result, ReadAgain)
+        ]
+
+    def _count(self, change: FileChange, result: FileResult) -> None:
+        counters = self._counters
+        path = change.place.path
+        if not isinstance(change, Removal):
+            counters.read += 1
+        match change:
+            case FileVersion():
+                counters.bytes_read += change.stat.size
+                if isinstance(result, Committed) and result.changed:
+                    counters.indexed += 1
+                    counters.chunks += 0 if result.added is None else len(result.added.chunks)
+                else:
+                    counters.unchanged += 1
+            case Exclusion():
+                counters.note(FileNote(path, "skipped", change.reason, change.detail))
+            case Failure():
+                counters.note(FileNote(path, "failed", change.reason, change.detail))
+            case Removal():
+                counters.removed += change.place.expected_seq is not None
+                if change.reason == GONE_SINCE:
+                    counters.read += 1
+                    counters.seen -= 1

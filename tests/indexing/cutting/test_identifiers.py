@@ -1,0 +1,39 @@
+"""Parts of identifiers."""
+
+from __future__ import annotations
+
+import pytest
+
+from indexing.cutting import cut, identifier_parts
+
+
+@pytest.mark.parametrize(
+    ("identifier", "parts"),
+    [
+        ("HTTPServer2", "http server 2"),
+        ("getHTTPResponseCode", "get http response code"),
+        ("snake_case_name", "snake case name"),
+        ("_private", "private"),
+        ("__init__", "init"),
+        ("MAX_CHUNK_CHARS", "max chunk chars"),
+        ("kebab-case", "kebab case"),
+        ("utf8", "utf 8"),
+        ("x86_64", "x 86 64"),
+        ("iPhone", "i phone"),
+        ("plain", "plain"),
+        ("A", "a"),
+        ("\u00dcberGr\u00f6\u00dfe", "\u00fcber gr\u00f6\u00dfe"),
+        ("na\u00efveHTTPName_2", "na\u00efve http name 2"),
+        ("___", ""),
+        ("", ""),
+    ],
+)
+def test_an_identifier_falls_into_its_parts(identifier: str, parts: str) -> None:
+    assert " ".join(identifier_parts(identifier)) == parts
+
+
+@pytest.mark.parametrize("extra", ["", " # \u4e16"])
+def test_a_chunk_lists_the_parts_of_its_compound_identifiers_once(extra: str) -> None:
+    source = f"getUserName = user_name + plain + getUserName + 0xABCdef + _x{extra}\n"
+    chunk = cut(source.encode(), "python").chunks[0]
+    assert chunk.words == "get user name x"
