@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import structlog
-from corpora import NAMES, CorpusError, get
+from corpora import NAMES, Corpus, CorpusError, get
 from ingest_measures import MB, machine
 from ingest_steps import corpus_figures
 
@@ -54,7 +54,7 @@ def main() -> int:
     for name, figures in results["corpora"].items():
         print("\n" + render(name, figures))
     if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        _save(results, arguments.json)
     return 0
 
 
@@ -84,10 +84,21 @@ def _one(name: str, keep: Path, result: Path) -> int:
     except CorpusError as error:
         print(f"ingest: {error}", file=sys.stderr)
         return 1
-    figures = asyncio.run(corpus_figures(name, corpus.path, keep))
-    described = {key: value for key, value in asdict(corpus).items() if key != "path"}
-    result.write_text(json.dumps({"corpus": described, **figures}), encoding="utf-8")
+    asyncio.run(_measure(corpus, keep, result))
     return 0
+
+
+async def _measure(corpus: Corpus, keep: Path, result: Path) -> None:
+    """Write what is known after every step, so that a run that is broken off leaves something."""
+    figures: dict[str, Any] = {"corpus": {key: value for key, value in asdict(corpus).items() if key != "path"}}
+    async for step, measured in corpus_figures(corpus.name, corpus.path, keep):
+        figures[step] = measured
+        _save(figures, result)
+        print(f"{corpus.name}: {step} measured", file=sys.stderr)
+
+
+def _save(figures: dict[str, Any], file: Path) -> None:
+    file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 def render(name: str, figures: dict[str, Any]) -> str:

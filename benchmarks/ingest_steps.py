@@ -39,6 +39,7 @@ Figures = dict[str, Any]
 RACY_SECONDS: Final = 2.1
 """A file changed less than two seconds before it is read is read again next time; a fresh copy of a tree must age."""
 
+TELL_SECONDS: Final = 15.0
 ROUNDS: Final = 5
 MOVED_FILES: Final = 500
 NAIVE_FILES: Final = 300
@@ -69,8 +70,10 @@ async def first_index(name: str, tree: Path, data: Path) -> Figures:
             catalog, index = owner.directory.catalog, owner.feed.index
             every = FRESHNESS_EVERY[name]
             async with owner.job_for(repository) as job:
+                told = asyncio.create_task(_tell(name, job))
                 with sampled_delays(catalog, index, most=FRESHNESS_SAMPLES, every_seconds=every) as delays:
                     seconds = await _run(job)
+                told.cancel()
                 assert index.document_count == job.counters.chunks
                 skipped = dict(job.counters.skipped)
     directory = DataDirectory(data)
@@ -101,11 +104,13 @@ async def first_index(name: str, tree: Path, data: Path) -> Figures:
 async def nothing_changed(tree: Path, data: Path) -> Figures:
     """Index the tree again, from a fresh start each time, with nothing changed."""
     seconds = []
+    files = 0
     for _ in range(3):
         async with _job(tree, data) as (_, _, job):
             seconds.append(await _run(job))
             assert job.counters.read == job.counters.chunks == 0, job.counters
-    return {"seconds": statistics.median(seconds), "files": job.counters.unchanged}
+            files = job.counters.unchanged
+    return {"seconds": statistics.median(seconds), "files": files}
 
 
 async def one_file_changed(name: str, tree: Path, data: Path) -> Figures:
@@ -246,6 +251,13 @@ async def _run(job: IndexJob) -> float:
     return seconds
 
 
+async def _tell(name: str, job: IndexJob) -> None:
+    while True:
+        await asyncio.sleep(TELL_SECONDS)
+        now = job.counters.snapshot()
+        print(f"{name}: {now.seconds:.0f} s, {now.read} of {now.to_read} files, {now.chunks} chunks", file=sys.stderr)
+
+
 async def _rank_of(owner: Owner, repository: Repository, word: str, path: str) -> tuple[int, int]:
     """Search until the file is among the first hits; returns its place among them, from 1, and the searches."""
     request = SearchRequest(word, frozenset({repository.uuid}))
@@ -296,15 +308,14 @@ def _git(tree: Path, *arguments: str) -> None:
     subprocess.run(["git", *identity, *arguments], cwd=tree, check=True, capture_output=True)
 
 
-async def corpus_figures(name: str, tree: Path, keep: Path) -> Figures:
-    """Return all figures of a corpus; ``linux`` has too many files for the steps that copy the tree."""
+async def corpus_figures(name: str, tree: Path, keep: Path) -> AsyncIterator[tuple[str, Figures]]:
+    """Yield the figures of each step of a corpus; ``linux`` has too many files for the steps that copy the tree."""
     data = keep / "data" / name
     await asyncio.sleep(RACY_SECONDS)
-    figures: Figures = {"first": await first_index(name, tree, data)}
-    figures["unchanged"] = await nothing_changed(tree, data)
-    figures["one_file"] = await one_file_changed(name, tree, data)
-    figures["queries"] = await queries(name, data)
+    yield "first", await first_index(name, tree, data)
+    yield "unchanged", await nothing_changed(tree, data)
+    yield "one_file", await one_file_changed(name, tree, data)
+    yield "queries", await queries(name, data)
     if name != "linux":
-        figures["moved"] = await moved_directory(tree, keep / "work" / name, keep / "data" / f"{name}-git")
-        figures["naive"] = await against_the_naive_way(tree, data, keep / "work" / f"{name}-naive")
-    return figures
+        yield "moved", await moved_directory(tree, keep / "work" / name, keep / "data" / f"{name}-git")
+        yield "naive", await against_the_naive_way(tree, data, keep / "work" / f"{name}-naive")

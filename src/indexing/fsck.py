@@ -7,7 +7,9 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from indexing.ingest.job import NothingToIndex, RootReplaced
 from indexing.runtime import open_owner
+from indexing.sources import RootError, display
 from storage import (
     TEXT_SCHEMA_VERSION,
     CatalogDamaged,
@@ -20,6 +22,7 @@ from storage import (
     check_catalog,
     damage_mark,
     judge_mark,
+    load_registry,
     mark_damaged,
     note_served,
     open_for_reading,
@@ -65,6 +68,9 @@ async def check(settings: Settings, *, repair: bool) -> FsckReport:
     await asyncio.to_thread(directory.prepare)
     with Ownership(directory):
         findings = await asyncio.to_thread(lambda: list(_check(directory)))
+    if repair:
+        # What made the last starts crash is looked into here.
+        await asyncio.to_thread(note_served, directory.starts)
     if not repair or not findings:
         return FsckReport(tuple(findings))
     if any(finding.code == "catalog" for finding in findings):
@@ -72,7 +78,6 @@ async def check(settings: Settings, *, repair: bool) -> FsckReport:
         await asyncio.to_thread(mark_damaged, directory.catalog, reason)
     if any(finding.code == "text" for finding in findings):
         await asyncio.to_thread(shutil.rmtree, directory.text, ignore_errors=True)
-    await asyncio.to_thread(note_served, directory.starts)
     messages = await _bring_back(settings)
     with Ownership(directory):
         left = await asyncio.to_thread(lambda: list(_check(directory)))
@@ -84,9 +89,14 @@ async def _bring_back(settings: Settings) -> list[str]:
     async with open_owner(settings) as owner:
         messages = list(owner.messages)
         for repository in owner.to_index_again:
-            async with owner.job_for(repository) as job:
-                report = await job.run()
-            messages.append(f"{report.tally.indexed} files were indexed again: {report.state}")
+            where = display(repository.root.path)
+            try:
+                async with owner.job_for(repository) as job:
+                    report = await job.run()
+            except (RootError, RootReplaced, NothingToIndex) as error:
+                messages.append(f"{where} could not be indexed again: {error}")
+            else:
+                messages.append(f"{where}: {report.tally.indexed} files were indexed again ({report.state})")
     return messages
 
 
@@ -98,6 +108,10 @@ def _check(directory: DataDirectory) -> Iterator[Finding]:
     try:
         connection = open_for_reading(directory.catalog)
     except CatalogMissing:
+        lost = load_registry(directory.path).repositories
+        if lost:
+            roots = ", ".join(display(root) for root in lost.values())
+            yield Finding("catalog", f"there is no catalog, but registry.json knows of {roots}")
         return
     except CatalogError as error:
         yield Finding("catalog", str(error))

@@ -9,6 +9,7 @@ import asyncio
 import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING
@@ -19,12 +20,23 @@ from indexing.ingest.job import IndexJob, JobSettings
 from indexing.ingest.messages import WorkerSetup
 from indexing.ingest.text_feed import TextFeed
 from indexing.ingest.worker_process import WorkerProcess
-from indexing.sources import DirectoryHandles, Rules, display, git_common_dir, identify
+from indexing.sources import (
+    DirectoryHandles,
+    RootError,
+    RootMissing,
+    RootNotDirectory,
+    Rules,
+    display,
+    git_common_dir,
+    identify,
+)
 from storage import (
     CatalogDamaged,
     DataDirectory,
+    NestedRepository,
     Ownership,
     Root,
+    StorageError,
     TextIndex,
     Writer,
     accept_root,
@@ -68,7 +80,9 @@ class Owner:
     messages: list[str] = field(default_factory=list)
     """What a user should know of the start: a restore, a catalog moved aside."""
     to_index_again: list[Repository] = field(default_factory=list)
-    """Repositories whose catalog was lost and that come back from disk."""
+    """Repositories that were never indexed to the end of a job: their catalog was lost, or their first job crashed."""
+    unreachable: dict[str, bytes] = field(default_factory=dict)
+    """{uuid: root} of repositories that a lost catalog held and that cannot come back now."""
     job: IndexJob | None = None
 
     def rules_for(self, repository: Repository, others: Sequence[Repository]) -> Rules:
@@ -102,7 +116,7 @@ class Owner:
     async def save_registry(self) -> None:
         """Write down which repositories there are, for the day the catalog is lost."""
         repositories = await self.reader.repositories()
-        roots = {repository.uuid: repository.root.path for repository in repositories}
+        roots = self.unreachable | {repository.uuid: repository.root.path for repository in repositories}
         await asyncio.to_thread(_save_roots, self.directory.path, roots)
 
     @asynccontextmanager
@@ -178,8 +192,7 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
                 messages.append(f"the catalog was damaged and is moved aside to {aside}")
             incarnation = await writer.apply(lambda connection: begin_incarnation(connection, now_ms=_now_ms()))
             reader = await stack.enter_async_context(open_reader(directory.catalog))
-            returning, lost = await _bring_back(directory, writer, reader)
-            messages += lost
+            returning, unreachable = await _bring_back(directory, writer, reader, messages)
             feed = TextFeed(
                 directory.text,
                 reader,
@@ -192,7 +205,8 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
             await stack.enter_async_context(feed)
             if feed.rebuilt:
                 messages.append(f"the text index was rebuilt from the catalog: {feed.rebuilt}")
-            owner = Owner(settings, directory, writer, reader, feed, incarnation, messages, returning)
+            owner = Owner(settings, directory, writer, reader, feed, incarnation, messages, returning, unreachable)
+            await owner.save_registry()
             await asyncio.to_thread(note_served, directory.starts)
             yield owner
             await asyncio.shield(
@@ -200,6 +214,11 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
             )
         except CatalogDamaged as error:
             await asyncio.to_thread(mark_damaged, directory.catalog, str(error))
+            raise
+        except StorageError:
+            if owner is None:
+                # A refusal with its reason is no crash.
+                await asyncio.to_thread(note_served, directory.starts)
             raise
 
 
@@ -219,8 +238,6 @@ async def open_for_search(settings: Settings) -> AsyncIterator[tuple[Reader, Tex
 
 def look_at_root(path: Path) -> Root:
     """Return what identifies the directory at ``path``; raises ``RootError`` for what cannot be a repository's root."""
-    from indexing.sources import RootMissing, RootNotDirectory
-
     resolved = path.expanduser().resolve()
     if not resolved.exists():
         raise RootMissing(f"there is nothing at {str(path)!r}; give the path of a directory")
@@ -252,25 +269,36 @@ async def _enter_writer(stack: AsyncExitStack, writer: Writer, directory: DataDi
     return aside
 
 
-async def _bring_back(directory: DataDirectory, writer: Writer, reader: Reader) -> tuple[list[Repository], list[str]]:
-    """Register what ``registry.json`` knows and the catalog does not, under the same ids."""
+async def _bring_back(
+    directory: DataDirectory, writer: Writer, reader: Reader, messages: list[str]
+) -> tuple[list[Repository], dict[str, bytes]]:
+    """Register what ``registry.json`` knows and the catalog does not, under the same ids.
+
+    Returns the repositories that have to be indexed, those of an earlier start that crashed among them, and
+    {uuid: root} of those that cannot be registered now.
+    """
     registry = await asyncio.to_thread(load_registry, directory.path)
-    there = {repository.uuid for repository in await reader.repositories()}
-    returning: list[Repository] = []
-    lost: list[str] = []
-    for uuid, path in registry.repositories.items():
-        if uuid in there:
+    there = await reader.repositories()
+    known = {repository.uuid for repository in there} | {repository.root.path for repository in there}
+    unreachable: dict[str, bytes] = {}
+    # Of two nested roots the inner one first: once the outer one is registered it would be refused.
+    for uuid, path in sorted(registry.repositories.items(), key=lambda item: len(item[1]), reverse=True):
+        if uuid in known or path in known:
             continue
         try:
             root = await asyncio.to_thread(look_at_root, Path(os.fsdecode(path)))
-        except OSError as error:
-            lost.append(f"{display(path)} cannot be indexed again: {error}")
-            continue
-        repository = await writer.apply(lambda connection: register(connection, root, now_ms=_now_ms(), uuid=uuid))
-        returning.append(repository)
-    if not (directory.path / "registry.json").exists():
-        await asyncio.to_thread(save_registry, directory.path, registry)
-    return returning, lost
+            await writer.apply(partial(register, root=root, now_ms=_now_ms(), uuid=uuid))
+        except (OSError, RootError, NestedRepository) as error:
+            unreachable[uuid] = path
+            messages.append(f"{display(path)} was lost with the catalog and cannot be indexed again: {error}")
+        else:
+            messages.append(
+                f"{display(path)} was lost with the catalog and is indexed again; its past jobs, and content that no "
+                "file shows any more, do not come back"
+            )
+    ended = {row[0] for row in await reader.query("SELECT repository_id FROM jobs WHERE ended_at IS NOT NULL")}
+    returning = [each for each in await reader.repositories() if each.scanned_at is None and each.id not in ended]
+    return returning, unreachable
 
 
 def _guard_against_crash_loop(settings: Settings, directory: DataDirectory) -> None:

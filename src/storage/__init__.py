@@ -67,6 +67,7 @@ from storage.errors import (
 )
 from storage.faults import InjectedFault, reach
 from storage.identity import cut_key, external_id
+from storage.outlines import ChunkOutline, pack_outline, unpack_outline
 from storage.records import (
     Chunk,
     Cut,
@@ -94,6 +95,9 @@ from storage.text import (
 from storage.texts import compress_text, expand_text
 
 __all__ = [
+    "POISON_DEATHS",
+    "SCHEMA_VERSION",
+    "TEXT_SCHEMA_VERSION",
     "BackupError",
     "CatalogBusy",
     "CatalogDamaged",
@@ -102,6 +106,7 @@ __all__ = [
     "CatalogMissing",
     "CatalogTooNew",
     "Chunk",
+    "ChunkOutline",
     "ClosableQueue",
     "Collected",
     "Committed",
@@ -126,7 +131,6 @@ __all__ = [
     "NewChunks",
     "NewText",
     "Ownership",
-    "POISON_DEATHS",
     "Place",
     "QueueClosed",
     "ReadAgain",
@@ -136,7 +140,6 @@ __all__ = [
     "Repository",
     "Root",
     "Run",
-    "SCHEMA_VERSION",
     "Section",
     "SkipReason",
     "StaleEpoch",
@@ -145,7 +148,6 @@ __all__ = [
     "StoredChunk",
     "Symbol",
     "SymbolKind",
-    "TEXT_SCHEMA_VERSION",
     "Tally",
     "TextClause",
     "TextDocument",
@@ -188,6 +190,7 @@ __all__ = [
     "open_for_reading",
     "open_for_writing",
     "open_reader",
+    "pack_outline",
     "reach",
     "register",
     "repositories",
@@ -199,6 +202,7 @@ __all__ = [
     "take_in_restore",
     "translated",
     "trim_deletions",
+    "unpack_outline",
     "write_atomically",
     "write_backup",
 ]

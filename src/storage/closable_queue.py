@@ -6,32 +6,40 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 T = TypeVar("T")
 
 
-class QueueClosed(Exception):  # noqa: N818  (a state, like StopIteration)
+class QueueClosed(Exception):
     """Nothing more goes in; raised by ``get`` when nothing is left either."""
 
 
 class ClosableQueue(asyncio.Queue[T]):
-    """A queue whose producers wait while it is full and whose consumers end when it is closed and empty."""
+    """A queue whose producers wait while it is full and whose consumers end when it is closed and empty.
+
+    Nothing is taken or added before the last suspension of a call, so a cancelled call has done nothing.
+    """
 
     def __init__(self, maxsize: int) -> None:
         """Make a queue of at most ``maxsize`` items."""
         super().__init__(maxsize)
-        self._changed = asyncio.Condition()
+        self._waiting: list[asyncio.Future[None]] = []
         self._closed = False
 
     async def put(self, item: T) -> None:
         """Wait for room and add an item; raises ``QueueClosed`` when nothing more is taken."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or not self.full())
-            if self._closed:
-                raise QueueClosed
-            self.put_nowait(item)
-            self._changed.notify_all()
+        await self._until(lambda: self._closed or not self.full())
+        if self._closed:
+            raise QueueClosed
+        self.put_nowait(item)
+
+    def put_nowait(self, item: T) -> None:
+        """Add an item; raises ``asyncio.QueueFull`` where there is no room, ``QueueClosed`` after ``close``."""
+        if self._closed:
+            raise QueueClosed
+        super().put_nowait(item)
+        self._wake()
 
     async def get(self) -> T:
         """Wait for an item; raises ``QueueClosed`` when none will come."""
@@ -40,19 +48,21 @@ class ClosableQueue(asyncio.Queue[T]):
 
     async def get_many(self, most: int) -> list[T]:
         """Wait for an item and take up to ``most`` that are there."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or not self.empty())
-            if self.empty():
-                raise QueueClosed
-            taken = [self.get_nowait() for _ in range(min(most, self.qsize()))]
-            self._changed.notify_all()
-            return taken
+        await self._until(lambda: self._closed or not self.empty())
+        if self.empty():
+            raise QueueClosed
+        return [self.get_nowait() for _ in range(min(most, self.qsize()))]
+
+    def get_nowait(self) -> T:
+        """Take an item; raises ``asyncio.QueueEmpty`` where there is none."""
+        item = super().get_nowait()
+        self._wake()
+        return item
 
     async def close(self) -> None:
-        """Take nothing more; consumers still get what is inside."""
-        async with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        """Take nothing more; consumers still get what is inside. Never suspends, so it cannot be cancelled."""
+        self._closed = True
+        self._wake()
 
     @property
     def closed(self) -> bool:
@@ -70,3 +80,18 @@ class ClosableQueue(asyncio.Queue[T]):
             except QueueClosed:
                 return
             yield item
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiting.remove(waiter)
+
+    def _wake(self) -> None:
+        # All of them, and each looks again: one that is woken and cancelled at once must not use up the only call.
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)

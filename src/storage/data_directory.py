@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -16,9 +18,31 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs", "fuse.s3fs"}
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "ncpfs",
+        "9p",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "beegfs",
+        "gpfs",
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "fuse.rclone",
+        "fuse.glusterfs",
+        "fuse.ceph-fuse",
+    }  # fmt: skip
 )
 """File systems on which SQLite's WAL (shared memory) and ``flock`` are not dependable (sqlite.org/wal.html)."""
+
+_MOUNT_FIELDS = 3
+"""device, mount point, type; more follow"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +88,10 @@ class DataDirectory:
             message = f"the data directory {str(self.path)!r} is not a directory; choose another with --data-dir"
             raise DataDirectoryUnsuitable(message) from error
         except OSError as error:
-            message = f"the data directory {str(self.path)!r} cannot be used: {error.strerror}; choose another with --data-dir"
+            message = (
+                f"the data directory {str(self.path)!r} cannot be used: {error.strerror}; "
+                "choose another with --data-dir"
+            )
             raise DataDirectoryUnsuitable(message) from error
 
     def check_readable(self) -> None:
@@ -75,7 +102,9 @@ class DataDirectory:
         """
         mode = self.path.stat().st_mode & 0o777
         if mode & 0o077:
-            message = f"the data directory {str(self.path)!r} has mode {mode:04o}, open to others; run: chmod 700 {self.path}"
+            message = (
+                f"the data directory {str(self.path)!r} has mode {mode:04o}, open to others; run: chmod 700 {self.path}"
+            )
             raise DataDirectoryUnsuitable(message)
         if os.statvfs(self.path).f_flag & os.ST_RDONLY:
             message = (
@@ -102,7 +131,11 @@ class Ownership:
 
     def __enter__(self) -> Self:
         """Take the lock, or raise ``DataDirectoryInUse`` naming the owner."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            message = f"the lock {str(self._path)!r} cannot be opened: {error.strerror}"
+            raise DataDirectoryUnsuitable(message) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -110,9 +143,14 @@ class Ownership:
             os.close(descriptor)
             message = f"the data directory {str(self._path.parent)!r} is in use by {owner}; wait for it or stop it"
             raise DataDirectoryInUse(message) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} ({Path(sys.argv[0]).name})\n".encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            message = f"the lock {str(self._path)!r} cannot be taken: {error.strerror}; choose a local directory"
+            raise DataDirectoryUnsuitable(message) from error
         self._descriptor = descriptor
+        with suppress(OSError):  # the name is a courtesy to others; on a full disk the lock holds without it
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} ({Path(sys.argv[0]).name})\n".encode(), 0)
         return self
 
     def __exit__(
@@ -125,7 +163,10 @@ class Ownership:
 
 
 def file_system_of(path: Path, mounts: str | None = None) -> str:
-    """Return the type of the file system that holds ``path``; empty where the system does not say."""
+    """Return the type of the file system that holds ``path``; empty where the system does not say.
+
+    ``mounts`` is what ``/proc/self/mounts`` holds (proc(5), fstab(5)): of two mounts on one point the later one counts.
+    """
     if mounts is None:
         try:
             mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape")
@@ -135,7 +176,9 @@ def file_system_of(path: Path, mounts: str | None = None) -> str:
     resolved = str(path.resolve())
     for line in mounts.splitlines():
         fields = line.split(" ")
-        point = fields[1].replace("\\040", " ")
+        if len(fields) < _MOUNT_FIELDS:
+            continue
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[1])
         inside = resolved == point or resolved.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):
             best, kind = point, fields[2]

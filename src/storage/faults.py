@@ -1,7 +1,8 @@
 """Fault injection for crash tests: stop the process at a chosen step.
 
 ``_CODETROVE_FAULT=stage:N:kill`` kills the process (SIGKILL) when ``stage`` is reached for the N-th time;
-``stage:N:raise`` raises ``InjectedFault`` there instead. ``*`` as the stage counts every step that writes.
+``raise`` raises ``InjectedFault`` there instead, ``stop`` suspends the process (SIGSTOP), ``spin`` burns CPU for ever.
+``*`` as the stage counts every step; ``stage@suffix`` counts only files whose path ends so.
 Unset, ``reach`` is one comparison.
 """
 
@@ -21,6 +22,7 @@ class InjectedFault(RuntimeError):
 @dataclass(slots=True)
 class _Armed:
     stage: str
+    suffix: bytes
     remaining: int
     action: str
 
@@ -28,20 +30,34 @@ class _Armed:
 def _parse(value: str | None) -> _Armed | None:
     if not value:
         return None
-    stage, number, action = value.split(":")
-    return _Armed(stage, int(number), action)
+    place, number, action = value.split(":")
+    stage, _, suffix = place.partition("@")
+    return _Armed(stage, os.fsencode(suffix), int(number), action)
 
 
 _armed = _parse(os.environ.get(VARIABLE))
 
 
-def reach(stage: str) -> None:
-    """Say that a step is reached; the fault that is armed for it happens here."""
-    if _armed is None or _armed.stage not in (stage, "*"):
+def arm(value: str | None) -> None:
+    """Arm the fault that ``value`` describes in this process alone, in place of the environment's; None disarms."""
+    global _armed  # noqa: PLW0603  (one fault a process; ``reach`` must cost nothing)
+    _armed = _parse(value)
+
+
+def reach(stage: str, path: bytes = b"") -> None:
+    """Say that a step is reached, with the file it concerns; the fault that is armed for it happens here."""
+    if _armed is None or _armed.stage not in (stage, "*") or not path.endswith(_armed.suffix):
         return
     _armed.remaining -= 1
     if _armed.remaining != 0:
         return
-    if _armed.action == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    raise InjectedFault(stage)
+    match _armed.action:
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case "spin":
+            while True:
+                pass
+        case _:
+            raise InjectedFault(stage)

@@ -86,7 +86,7 @@ class Chunk:
     symbols: tuple[Symbol, ...] = ()
     """Every definition that begins in the chunk, in order of its start."""
     words: str = ""
-    """Parts of the compound identifiers in the chunk (camelCase, snake_case, digits), lower case, for the text index."""
+    """Parts of the compound identifiers in the chunk (camelCase, snake_case, digits), lower case, for text search."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
-from storage.errors import DataDirectoryUnsuitable
+from storage.errors import DataDirectoryUnsuitable, DiskFull
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,20 +38,14 @@ def load_registry(data_directory: Path) -> Registry:
     """Read the registry; a new installation gets a new uuid. Raises ``DataDirectoryUnsuitable`` if it is damaged."""
     path = data_directory / REGISTRY_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         return Registry(installation=str(uuid4()))
+    except OSError as error:
+        message = f"{str(path)!r} cannot be read: {error.strerror}; make it a file that its owner can read"
+        raise DataDirectoryUnsuitable(message) from error
     try:
-        value = json.loads(text)
-        if value["schema"] != REGISTRY_SCHEMA:
-            message = f"{str(path)!r} has schema {value['schema']!r}, this codetrove knows {REGISTRY_SCHEMA}"
-            raise DataDirectoryUnsuitable(message)
-        return Registry(
-            installation=value["installation"],
-            repositories={uuid: base64.b64decode(root) for uuid, root in value["repositories"].items()},
-            flags=value["flags"],
-            token_hashes=tuple(value["token_hashes"]),
-        )
+        return _parsed(json.loads(content), path)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{str(path)!r} is damaged ({error!r}); restore it from a backup or move it away and index again"
         raise DataDirectoryUnsuitable(message) from error
@@ -71,16 +66,39 @@ def save_registry(data_directory: Path, registry: Registry) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file of mode 0600 so that a reader, or the machine after a power cut, sees the old or the new content."""
+    """Write a file of mode 0600 so that a reader, or the machine after a power cut, sees the old or the new content.
+
+    Raises ``DiskFull``, or ``DataDirectoryUnsuitable`` for any other reason why it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)  # one that a crash left keeps the mode it had
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"no room left on the disk of {str(path)!r}; free some and go on") from error
+        raise DataDirectoryUnsuitable(f"{str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def _parsed(value: dict[str, Any], path: Path) -> Registry:
+    if value["schema"] != REGISTRY_SCHEMA:
+        message = f"{str(path)!r} has schema {value['schema']!r}, this codetrove knows {REGISTRY_SCHEMA}"
+        raise DataDirectoryUnsuitable(message)
+    return Registry(
+        installation=str(UUID(value["installation"])),
+        repositories={
+            str(UUID(uuid)): base64.b64decode(root, validate=True) for uuid, root in value["repositories"].items()
+        },
+        flags=dict(value["flags"]),
+        token_hashes=tuple(map(str, value["token_hashes"])),
+    )

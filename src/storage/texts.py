@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+import threading
 from typing import TYPE_CHECKING
 
 from storage.errors import CatalogDamaged
@@ -24,25 +24,33 @@ def expand_text(body: bytes, size: int) -> bytes:
     import zstandard  # noqa: PLC0415  (only readers of texts pay for it)
 
     try:
-        text = _decompressor().decompress(body, max_output_size=size)
+        # The frame's header is looked at first: a flipped bit in it can ask for any amount of memory.
+        recorded = zstandard.frame_content_size(body)
+        text = zstandard.ZstdDecompressor().decompress(body) if recorded == size else None
     except zstandard.ZstdError as error:
         message = f"a stored text of {size} bytes does not decompress: {error}; run 'codetrove fsck --repair'"
         raise CatalogDamaged(message) from error
-    if len(text) != size:
-        message = f"a stored text has {len(text)} bytes where {size} are recorded; run 'codetrove fsck --repair'"
+    if text is None or len(text) != size:
+        message = f"a stored text has {recorded} bytes where {size} are recorded; run 'codetrove fsck --repair'"
         raise CatalogDamaged(message)
     return text
 
 
-# zstandard's contexts are not safe for simultaneous use: one a thread would do, but a new one costs 3 µs.
-@cache
+class _Compressors(threading.local):
+    """Compressors by level, reused because a new one costs three times a small text; each belongs to one thread."""
+
+    def __init__(self) -> None:
+        self.by_level: dict[int, zstandard.ZstdCompressor] = {}
+
+
+_compressors = _Compressors()
+
+
 def _compressor(level: int) -> zstandard.ZstdCompressor:
-    import zstandard  # noqa: PLC0415
+    compressor = _compressors.by_level.get(level)
+    if compressor is None:
+        import zstandard  # noqa: PLC0415  (only the processes that cut files compress)
 
-    return zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
-
-
-def _decompressor() -> zstandard.ZstdDecompressor:
-    import zstandard  # noqa: PLC0415
-
-    return zstandard.ZstdDecompressor()
+        compressor = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
+        _compressors.by_level[level] = compressor
+    return compressor

@@ -18,11 +18,12 @@ def backup(
     """Write one consistent copy of the catalog and the registry to FILE, also while an owner is writing.
 
     It holds the text of everything that is indexed. Indexes are left out: they are made again from the catalog.
+
     Exit codes: 0 done, 2 FILE cannot be written, 3 unavailable.
     """
     from indexing.cli.backup_run import run_backup  # noqa: PLC0415
 
-    raise typer.Exit(run_backup(invocation_of(context).settings(), file, as_json=as_json))
+    raise typer.Exit(run_backup(invocation_of(context).settings(), file.expanduser().absolute(), as_json=as_json))
 
 
 def restore(
@@ -33,8 +34,10 @@ def restore(
     """Verify FILE and put its catalog in the place of the present one, which is moved aside.
 
     Beside a running owner it is only laid ready, and taken in when an owner starts the next time.
+
     Exit codes: 0 done or laid ready, 2 FILE is damaged, foreign or too new, 3 unavailable.
     """
     from indexing.cli.backup_run import run_restore  # noqa: PLC0415
 
-    raise typer.Exit(asyncio.run(run_restore(invocation_of(context).settings(), file, as_json=as_json)))
+    settings = invocation_of(context).settings()
+    raise typer.Exit(asyncio.run(run_restore(settings, file.expanduser().absolute(), as_json=as_json)))

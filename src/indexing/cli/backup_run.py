@@ -21,13 +21,14 @@ def run_backup(settings: Settings, file: Path, *, as_json: bool) -> ExitCode:
     """Write a backup; returns the exit code."""
     directory = DataDirectory(settings.storage.data_dir)
     if not directory.catalog.exists():
-        raise CatalogMissing(f"there is nothing to back up in {str(directory.path)!r}; run 'codetrove index PATH' first")
-    target = file.expanduser().absolute()
-    count = write_backup(directory, target)
+        raise CatalogMissing(
+            f"there is nothing to back up in {str(directory.path)!r}; run 'codetrove index PATH' first"
+        )
+    count = write_backup(directory, file)
     if as_json:
-        say_json({"schema": 1, "file": str(target), "bytes": count})
+        say_json({"schema": 1, "file": str(file), "bytes": count})
     else:
-        say_result(f"wrote {str(target)!r} ({size(count)})")
+        say_result(f"wrote {str(file)!r} ({size(count)})")
     return ExitCode.OK
 
 
@@ -35,7 +36,7 @@ async def run_restore(settings: Settings, file: Path, *, as_json: bool) -> ExitC
     """Stage a backup and take it in if nobody owns the data directory; returns the exit code."""
     directory = DataDirectory(settings.storage.data_dir)
     await asyncio.to_thread(directory.prepare)
-    await asyncio.to_thread(stage_restore, directory, file.expanduser().absolute())
+    await asyncio.to_thread(stage_restore, directory, file)
     taken_in, messages = True, []
     try:
         async with open_owner(settings) as owner:

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from indexing.cli.exits import ExitCode
@@ -19,7 +20,6 @@ from storage import CatalogMissing, DataDirectory, open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from indexing.settings import Settings
     from indexing.sources import Finding
@@ -72,7 +72,7 @@ async def list_decisions(settings: Settings, path: Path, *, as_json: bool) -> Ex
                 known = await reader.known_files(repository.snapshot_id)
     rules = rules_of(settings, root.path, [each.root.path for each in repositories], directory.path)
     same = repository is not None and repository.rules == rules.fingerprint()
-    resolved = path.expanduser().resolve()
+    resolved = Path(os.fsdecode(root.path))
     decided = await asyncio.to_thread(lambda: list(_decisions(Scan(resolved, rules), rules, known, same_rules=same)))
     counts = Counter(each.action for each in decided)
     if as_json:

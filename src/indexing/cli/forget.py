@@ -25,4 +25,4 @@ def forget(
     from indexing.cli.forget_run import run_forget  # noqa: PLC0415
 
     settings = invocation_of(context).settings()
-    raise typer.Exit(asyncio.run(run_forget(settings, path, yes=yes, as_json=as_json)))
+    raise typer.Exit(asyncio.run(run_forget(settings, path.expanduser().resolve(), yes=yes, as_json=as_json)))

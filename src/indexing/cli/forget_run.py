@@ -33,12 +33,13 @@ if TYPE_CHECKING:
 
 
 async def run_forget(settings: Settings, path: Path, *, yes: bool, as_json: bool) -> ExitCode:
-    """Forget the repository at ``path``; returns the exit code."""
+    """Forget the repository at ``path``, absolute and resolved; returns the exit code."""
     directory = DataDirectory(settings.storage.data_dir)
-    root = os.fsencode(path.expanduser().resolve())
+    root = os.fsencode(path)
     async with open_reader(directory.catalog) as reader:
         repository = await reader.run(lambda connection: repository_at(connection, root))
-        files = len(await reader.known_files(repository.snapshot_id))
+        known = await reader.known_files(repository.snapshot_id)
+    files = sum(not each.excluded for each in known.values())
     name = display(root)
     if not yes and not _confirmed(f"Take {name} ({files:,} files) out of the index?"):
         say("codetrove: nothing was changed")

@@ -19,6 +19,7 @@ def fsck(
     """Check the catalog and compare the text index with it; with --repair, mend what is wrong.
 
     A damaged catalog is moved aside and comes back from the registry and the trees on disk.
+
     Exit codes: 0 nothing is wrong (any more), 1 something is, 3 unavailable (in use by another owner).
     """
     from indexing.fsck import check  # noqa: PLC0415

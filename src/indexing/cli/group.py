@@ -19,7 +19,11 @@ class CommandGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what it raises on purpose is told, never shown as a traceback."""
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                # Here, not when the interpreter ends: there nobody could tell a closed pipe from a full disk.
+                sys.stdout.flush()
         except (typer.Exit, typer.Abort, KeyboardInterrupt):
             raise
         except BrokenPipeError:

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from indexing.cli.terminal import Style
-    from indexing.search import Hit, SnippetLine
+    from indexing.search import Hit, SnippetLine, SymbolHit
 
 _FACTORS = {
     "definition": "defines it",
     "coherence": "the file fits",
     "file_name": "its name fits",
+    "text": "the text fits",
+    "symbol_words": "its definition fits",
     "test": "a test",
     "vendored": "vendored",
     "generated": "generated",
@@ -38,11 +40,18 @@ def hit_lines(hit: Hit, style: Style, here: str) -> Iterator[str]:
         yield f"  {style('line', str(line.number).rjust(width))} {highlighted(line, style)}".rstrip()
 
 
+def definition_line(found: SymbolHit, style: Style, here: str) -> str:
+    """Return the line of a definition."""
+    where = f"{style('path', shown_path(found.root, found.path, here))}:{style('line', str(found.start_line))}"
+    name = printable(f"{found.scope}.{found.name}" if found.scope else found.name)
+    return f"{where}  {found.kind} {style('name', name)}  {style('dim', printable(found.signature))}".rstrip()
+
+
 def shown_path(root: str, path: str, here: str) -> str:
     """Return the path as it can be opened from the working directory."""
     full = f"{root.rstrip('/')}/{path}"
     inside = here.rstrip("/") + "/"
-    return full[len(inside) :] if full.startswith(inside) else full
+    return full.removeprefix(inside)
 
 
 def span(hit: Hit) -> str:
@@ -54,7 +63,7 @@ def why(hit: Hit) -> str:
     """Return what found the hit, what moved it up or down, and whether it is stale."""
     parts = [f"{_LEGS.get(name, name)} #{place.rank}" for name, place in sorted(hit.scores.legs.items())]
     for name, factor in hit.scores.factors.items():
-        parts.append(f"{_FACTORS.get(name, name)} ×{factor:.2g}")
+        parts.append(f"{_FACTORS.get(name, name)} x{factor:.2g}")
     if hit.stale:
         parts.append("STALE: the file has changed since")
     return " · ".join(parts)

@@ -12,6 +12,7 @@ from indexing.cli.invocation import invocation_of
 
 def index(
     context: typer.Context,
+    *,
     path: Path = typer.Argument(metavar="PATH", help="Directory of the source tree.", show_default=False),
     dry_run: bool = typer.Option(
         False, "--dry-run", help="Only list what would happen to each file, and why; nothing is written."
@@ -30,6 +31,7 @@ def index(
     """Make the source tree at PATH searchable; when it is, read only what has changed.
 
     Ctrl-C finishes what is in hand; a second one stops at once. Either way the next run goes on from there.
+
     Exit codes: 0 done, 1 some files failed or stopped before the end, 2 PATH cannot be indexed, 3 unavailable.
     """
     invocation = invocation_of(context)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from indexing.cli.signals import draining
 from indexing.cli.terminal import say, say_json, say_result
 from indexing.ingest.job import NothingToIndex
 from indexing.runtime import open_owner
+from indexing.sources import display
 from storage import CatalogDamaged, forget
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ async def _index_again(owner: Owner, repositories: list[Repository], outcome: Ou
 async def _run(owner: Owner, repository: Repository, stop: Stop) -> JobSummary:
     async with owner.job_for(repository) as job:
         stop.watch(job)
+        say(f"codetrove: indexing {display(repository.root.path)}")
         async with shown(job.counters.snapshot, repository.root.path):
             report = await job.run()
         return JobSummary(report, job.counters.snapshot())

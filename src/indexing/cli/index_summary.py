@@ -20,7 +20,12 @@ SUMMARY_SCHEMA: Final = 1
 MOST_FAILURES: Final = 20
 """Failed files that are listed unless all are asked for."""
 
-_VERBS = {"succeeded": "indexed", "partial": "partly indexed", "cancelled": "stopped indexing", "failed": "failed to index"}
+_VERBS = {
+    "succeeded": "indexed",
+    "partial": "partly indexed",
+    "cancelled": "stopped indexing",
+    "failed": "failed to index",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,9 @@ def render(progress: Progress, title: str) -> RenderableType:
             width=BAR_WIDTH,
         )
         grid.add_row(Text(bar.name), drawn, Text(_share(bar)))
-    return Group(Text(title, style="bold", no_wrap=True, overflow="ellipsis"), grid, Text(figures(progress), no_wrap=True))
+    return Group(
+        Text(title, style="bold", no_wrap=True, overflow="ellipsis"), grid, Text(figures(progress), no_wrap=True)
+    )
 
 
 def _share(bar: Bar) -> str:

@@ -32,10 +32,10 @@ async def shown(snapshot: Callable[[], Progress], root: bytes) -> AsyncIterator[
         await asyncio.wait([task])
 
 
-async def _lines(snapshot: Callable[[], Progress], root: bytes) -> None:
+async def _lines(snapshot: Callable[[], Progress], _root: bytes) -> None:
     while True:
         await asyncio.sleep(LINES_EVERY_SECONDS)
-        say(f"{display(root)}: {plain_line(snapshot())}")
+        say(f"codetrove: {plain_line(snapshot())}")
 
 
 async def _bars(snapshot: Callable[[], Progress], root: bytes) -> None:

@@ -12,6 +12,7 @@ from indexing.cli.invocation import invocation_of
 
 def search(
     context: typer.Context,
+    *,
     query: list[str] = typer.Argument(metavar="QUERY...", help="Words, names or paths.", show_default=False),
     k: int | None = typer.Option(
         None, "-k", "--limit", metavar="N", help="Most hits (search.default_k).", show_default=False
@@ -29,12 +30,15 @@ def search(
 ) -> None:
     """Print the pieces of code that answer QUERY best, best first.
 
-    Each hit: path:line-line, the definition it belongs to, why it was found, and the lines that fit best. A hit is stale
-    when its file has changed since it was indexed. Works beside a running owner and without one.
+    Each hit: path:line-line, the definition it belongs to, why it was found, and the lines that fit best. A hit is
+    stale when its file has changed since it was indexed. Works beside a running owner and without one.
+
     Exit codes: 0 hits, 1 no hit, 2 wrong usage, 3 unavailable (nothing is indexed yet).
     """
     from indexing.cli.search_run import run_search  # noqa: PLC0415
 
     settings = invocation_of(context).settings()
-    found = asyncio.run(run_search(settings, " ".join(query), k, path, lang, repo, as_json=as_json))
+    found = asyncio.run(
+        run_search(settings, " ".join(query), k=k, path_globs=path, languages=lang, roots=repo, as_json=as_json)
+    )
     raise typer.Exit(found)

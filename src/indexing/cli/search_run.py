@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 async def run_search(
     settings: Settings,
     query: str,
+    *,
     k: int | None,
     path_globs: Sequence[str],
     languages: Sequence[str],
     roots: Sequence[Path],
-    *,
     as_json: bool,
 ) -> ExitCode:
     """Search and print; returns the exit code."""

@@ -1,5 +1,34 @@
-"""``codetrove status``."""
+"""``codetrove status``: what is indexed, how old it is, and what is wrong."""
+
 from __future__ import annotations
+
+import asyncio
+
 import typer
-def status(context: typer.Context) -> None:
-    """TODO."""
+
+from indexing.cli.exits import ExitCode
+from indexing.cli.invocation import invocation_of
+from indexing.cli.terminal import say_json, say_result
+
+
+def status(
+    context: typer.Context,
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Print each repository with its size and age, its last run, what is pending and what is wrong.
+
+    Works beside a running owner, which it names, and without one.
+
+    Exit codes: 0 all is well, 1 something is wrong, 3 unavailable (nothing is indexed yet).
+    """
+    from indexing.cli.status_view import status_lines  # noqa: PLC0415
+    from indexing.status import status as look  # noqa: PLC0415
+    from indexing.status import to_json  # noqa: PLC0415
+
+    found = asyncio.run(look(invocation_of(context).settings()))
+    if as_json:
+        say_json(to_json(found))
+    else:
+        for line in status_lines(found):
+            say_result(line)
+    raise typer.Exit(ExitCode.OK if found.healthy else ExitCode.FINDINGS)

@@ -11,7 +11,16 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SGR = {"path": "35", "line": "32", "match": "1;31", "name": "1;36", "dim": "2", "good": "32", "warn": "33", "bad": "31"}
+_SGR = {
+    "path": "35",
+    "line": "32",
+    "match": "1;31",
+    "name": "1;36",
+    "dim": "2",
+    "good": "32",
+    "warn": "33",
+    "bad": "31",
+}
 """Select Graphic Rendition parameters (ECMA-48, 8.3.117) by what is marked."""
 
 

@@ -36,7 +36,8 @@ _SHALLOW: Final = {
 }
 """Depth of nearly all definitions, a sign in the text of some kinds, and these kinds.
 
-The query looks no deeper unless there are more signs than finds: visiting every expression would cost a quarter of the time of parsing.
+The query looks no deeper unless there are more signs than finds: visiting every expression would cost a quarter of
+the time of parsing.
 """
 _VAGUE_KINDS = frozenset({"variable", "type"})
 _METHOD_OWNERS = frozenset({"class", "interface", "struct", "enum", "type", "scope"})

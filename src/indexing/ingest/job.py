@@ -25,6 +25,7 @@ from storage import (
     end_run,
     finish_scan,
     open_batches,
+    reach,
     start_run,
     trim_deletions,
 )
@@ -126,8 +127,11 @@ class IndexJob:
             await self._bring_up_to_date(scan, run, work, frozenset(held))
         except BaseException as error:
             first = _first(error)
+            state: JobState = "cancelled" if isinstance(first, asyncio.CancelledError) else "failed"
             with suppress(StorageError):
-                await asyncio.shield(self._end(run, "failed", f"{type(first).__name__}: {first}"))
+                await asyncio.shield(self._end(run, state, f"{type(first).__name__}: {first}"))
+            if first is error:
+                raise
             raise first from error
         state, reason = self._verdict()
         await self._end(run, state, reason)
@@ -193,6 +197,7 @@ class IndexJob:
             )
             paths = [[task.place.path for task in batch] for batch in batches]
             ids = await self._writer.apply(partial(open_batches, run=run, batches=paths))
+            reach("job.intent")
             for batch_id, batch in zip(ids, batches, strict=True):
                 await self._batches.put(Batch(batch_id, batch))
         await self._planned.close()
@@ -200,18 +205,21 @@ class IndexJob:
 
     async def _remove(self, removals: Sequence[Removal], work: BatchWork) -> None:
         for start in range(0, len(removals), REMOVALS_A_CHANGE):
+            reach("job.removal")
             await work.apply(removals[start : start + REMOVALS_A_CHANGE])
 
     async def _collect_garbage(self) -> None:
         older_than_ms = _now_ms() - int(self._settings.garbage_grace_seconds * 1000)
         more = True
         while more and not self._stopping:
+            reach("job.garbage")
             collected = await self._writer.apply(
                 lambda connection: collect_garbage(connection, older_than_ms=older_than_ms)
             )
             more = collected.more
         await self._feed.settled()
         followed = self._feed.applied_deletion
+        reach("job.trim")
         await self._writer.apply(lambda connection: trim_deletions(connection, followed))
 
     def _verdict(self) -> tuple[JobState, str]:

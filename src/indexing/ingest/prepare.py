@@ -26,7 +26,7 @@ from indexing.sources import (
     inspect_content,
     read_stable,
 )
-from storage import Exclusion, Failure, FileVersion, NewText, compress_text, reach
+from storage import Exclusion, Failure, FileVersion, NewText, compress_text, pack_outline, reach
 
 if TYPE_CHECKING:
     from indexing.ingest.messages import CutMode, FileTask
@@ -63,7 +63,7 @@ def prepare_file(
     if isinstance(read, TooLarge):
         detail = f"more than {read.limit} bytes"
         return FileReport(exclusion=Exclusion(task.place, task.stat, 0, "too_large", detail, rules.fingerprint()))
-    reach("worker.read")
+    reach("worker.read", path)
     verdict = inspect_content(path, read.data, tracked=task.tracked, rules=rules)
     if verdict.skip is not None:
         return FileReport(
@@ -92,15 +92,18 @@ def _version(
     sha256 = hashlib.sha256(read.data).digest()
     flags = set(task.flags) | content_flags
     text = made = None
+    outline = b""
     if not known.has(repository_id, sha256, extractor=EXTRACTOR_VERSION, language=language, cutter=cutter):
         extracted = extract(read.data, language)
         if extracted.replaced:
             flags.add("replaced_bytes")
         if mode == "syntax":
+            reach("worker.parse", path)
             made = cut(extracted.text, language, extracted.sections)
         else:
             made = cut_windows(extracted.text, language)
         body = compress_text(extracted.text, zstd_level)
+        outline = pack_outline(made.chunks, zstd_level)
         text = NewText(extracted.encoding, len(extracted.text), body, extracted.sections)
     return FileVersion(
         place=task.place,
@@ -114,6 +117,7 @@ def _version(
         path_words=path_words(path, identifier_parts),
         text=text,
         cut=made,
+        outline=outline,
     )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexing.ingest.messages import FileTask
 from indexing.ingest.plan import decide, fate_of_missing
 from indexing.ingest.progress import FileNote
-from indexing.sources import Found, Skipped, Unreadable, still_there
+from indexing.sources import Found, RootVanished, Skipped, Unreadable, display, identify, still_there
 from storage import POISON_DEATHS, Place, Removal
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class TreeScan:
         uncertain = self._scan.git == "refused" or bool(self._scan.unreadable_ignores)
         below = tuple(path + b"/" if path else b"" for path in self._unreadable)
         missing = [path for path in self._known if not path.startswith(below)] if below else list(self._known)
-        presences = await asyncio.to_thread(_presences, self._scan.path, missing)
+        presences = await asyncio.to_thread(_presences, self._scan, missing)
         removals: list[Removal] = []
         for path, presence in presences:
             fate = fate_of_missing(presence, ignores_uncertain=uncertain)
@@ -96,9 +95,14 @@ class TreeScan:
         return removals
 
 
-def _presences(root: Path, paths: Iterable[bytes]) -> list[tuple[bytes, Presence]]:
-    root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _presences(scan: Scan, paths: Iterable[bytes]) -> list[tuple[bytes, Presence]]:
     try:
+        root_fd = os.open(scan.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RootVanished(f"root {display(os.fsencode(scan.path))!r} is gone; nothing was removed") from error
+    try:
+        if identify(root_fd) != scan.root:
+            raise RootVanished(f"root {display(os.fsencode(scan.path))!r} was replaced; nothing was removed")
         return [(path, still_there(root_fd, path)) for path in paths]
     finally:
         os.close(root_fd)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -72,6 +73,7 @@ class TextFeed:
         self._applied_chunk = 0
         self._applied_deletion = 0
         self._uncommitted = 0
+        self._handed_in = self._taken = 0
         self._settled = asyncio.Event()
         self._settled.set()
         self._failure: BaseException | None = None
@@ -123,6 +125,7 @@ class TextFeed:
         self._check()
 
     async def _put(self, change: NewChunks | Collected) -> None:
+        self._handed_in += 1
         self._settled.clear()
         try:
             await self._queue.put(change)
@@ -135,41 +138,47 @@ class TextFeed:
             raise self._failure
 
     async def _open(self) -> None:
-        if self._path.exists():
-            try:
-                self._index = await self._in_thread(self._open_index)
-            except TextIndexError as error:
-                await self._start_over(str(error))
-        else:
-            await self._start_over("" if self._incarnation.is_first else "it was missing")
-        mark = await self._in_thread(self.index.watermark)
-        verdict = "ours"
-        if mark is None:
-            verdict = "without a watermark"
-        elif mark.schema != TEXT_SCHEMA_VERSION:
-            verdict = "of another layout"
-        else:
-            verdict = await self._reader.run(
-                lambda connection: judge_mark(
-                    connection,
-                    catalog=mark.catalog,
-                    incarnation=mark.incarnation,
-                    chunk_id=mark.chunk_id,
-                    deletion=mark.deletion,
-                )
-            )
-        if verdict == "ours" and mark is not None:
-            self._applied_chunk, self._applied_deletion = mark.chunk_id, mark.deletion
-        elif not self.rebuilt:
-            await self._start_over(f"it is {verdict}" if mark is not None or not self._incarnation.is_first else "")
+        """Open the index and apply what it lacks; one that cannot be used, or not be trusted, is made anew."""
+        try:
+            mark, why_not = await self._open_and_judge()
+            if mark is not None:
+                self._applied_chunk, self._applied_deletion = mark.chunk_id, mark.deletion
+                await self._catch_up()
+                return
+        except TextIndexError as error:
+            why_not = str(error)
+        await self._start_over(why_not)
         await self._catch_up()
+
+    async def _open_and_judge(self) -> tuple[Watermark | None, str]:
+        """Return the watermark if everything past it can be applied, else why not (empty where that is no news)."""
+        if not self._path.exists():
+            return None, "" if self._incarnation.is_first else "it was missing"
+        self._index = await self._in_thread(self._open_index)
+        mark = await self._in_thread(self._index.watermark)
+        if mark is None:
+            return None, "" if self._incarnation.is_first else "it is without a watermark"
+        if mark.schema != TEXT_SCHEMA_VERSION:
+            return None, "it is of another layout"
+        verdict = await self._reader.run(
+            lambda connection: judge_mark(
+                connection,
+                catalog=mark.catalog,
+                incarnation=mark.incarnation,
+                chunk_id=mark.chunk_id,
+                deletion=mark.deletion,
+            )
+        )
+        return (mark, "") if verdict == "ours" else (None, f"it is {verdict}")
 
     async def _start_over(self, reason: str) -> None:
         if reason:
             log.warning("text.rebuild", path=str(self._path), reason=reason)
         self.rebuilt = reason
         if self._index is not None:
-            await self._in_thread(self._index.close)
+            with suppress(TextIndexError):
+                await self._in_thread(self._index.close)
+        reach("text.wipe")
         await self._in_thread(lambda: TextIndex.wipe(self._path))
         self._index = await self._in_thread(self._open_index)
         self._applied_chunk = self._applied_deletion = 0
@@ -202,6 +211,7 @@ class TextFeed:
     async def _feed(self) -> None:
         deadline: float | None = None
         while (group := await self._next(deadline)) is not None:
+            self._taken += len(group)
             if group and deadline is None:
                 deadline = monotonic() + self._interval
             try:
@@ -230,8 +240,7 @@ class TextFeed:
         added, self._uncommitted = self._uncommitted, 0
         if self._on_searchable is not None and added:
             self._on_searchable(added)
-        if self._queue.empty():
-            self._settled.set()
+        self._settle()
 
     async def _recover(self, error: TextIndexError) -> None:
         """Open the index again and catch up from the catalog, as soon as there is room."""
@@ -250,9 +259,13 @@ class TextFeed:
                 await asyncio.sleep(ROOM_POLL_SECONDS)
                 continue
             self._uncommitted = 0
-            if self._queue.empty():
-                self._settled.set()
+            self._settle()
             return
+
+    def _settle(self) -> None:
+        # An empty queue would not do: whoever waits for room in it has handed in as well.
+        if self._taken == self._handed_in:
+            self._settled.set()
 
     def _is_full(self) -> bool:
         free = os.statvfs(self._path.parent)
@@ -260,6 +273,7 @@ class TextFeed:
 
     def _apply(self, group: Sequence[NewChunks | Collected]) -> None:
         for change in group:
+            reach("text.apply")
             if isinstance(change, Collected):
                 self.index.delete(change.chunk_ids)
                 self._applied_deletion = max(self._applied_deletion, change.last_deletion)
@@ -270,6 +284,7 @@ class TextFeed:
                 self._uncommitted += len(documents)
 
     def _add_rows(self, chunks: Sequence[StoredChunk], bodies: Mapping[int, bytes]) -> None:
+        reach("text.catch_up")
         self.index.add(documents_of_rows(chunks, bodies))
 
     def _commit(self) -> None:

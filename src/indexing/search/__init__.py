@@ -3,6 +3,7 @@
 from indexing.search.engine import search
 from indexing.search.errors import BadRequest
 from indexing.search.records import HIT_SCHEMA, Hit, Scores, SearchRequest, SearchResult, SnippetLine
+from indexing.search.symbols import SymbolHit, SymbolResult, find_symbol
 
 __all__ = [
     "HIT_SCHEMA",
@@ -12,5 +13,8 @@ __all__ = [
     "SearchRequest",
     "SearchResult",
     "SnippetLine",
+    "SymbolHit",
+    "SymbolResult",
+    "find_symbol",
     "search",
 ]

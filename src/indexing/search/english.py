@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-STOP_WORDS: Final = frozenset(
-    """
+_STOP_WORDS: Final = """
     a about above after again all also am an and any are as at be because been before being below between both but by
     can could did do does doing done down during each every few for from further get gets give given had has have
     having he her here his how i if in into is it its itself just like made make makes many may me might more most must
@@ -13,8 +12,8 @@ STOP_WORDS: Final = frozenset(
     some such than that the their them then there these they this those through to too under until up upon us use used
     uses using very via want was way we were what when where whether which while who whom why will with within without
     work works would you your
-    """.split()
-)
+"""
+STOP_WORDS: Final = frozenset(_STOP_WORDS.split())
 
 VARIANT_WEIGHT: Final = 0.5
 """What another form of a word counts, beside the word as written."""
@@ -140,8 +139,8 @@ _DOUBLING: Final = frozenset({"ing", "ings", "ed", "er", "ers"})
 def variants(word: str) -> dict[str, float]:
     """Other forms of a lower-case English word, and what programmers shorten it to or mean by it, with weights.
 
-    ``routes``, ``routing`` and ``router`` for ``route``; ``ctx`` for ``context`` and back. The rules are a few suffixes,
-    so some forms are no words; those are found nowhere.
+    ``routes``, ``routing`` and ``router`` for ``route``; ``ctx`` for ``context`` and back. The rules are a few
+    suffixes, so some forms are no words; those are found nowhere.
     """
     if not (word.isascii() and word.isalpha()):
         return {}

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 
 from storage.catalog.hits import PlaceShown
 from storage.records import Stat
 
 
-def is_stale(place: PlaceShown) -> bool:
-    """True when the file's stat differs from that of the indexed version, or the file is gone.
+def is_stale(place: PlaceShown, sha256: bytes) -> bool:
+    """True when the content of the file differs from what was indexed, or it cannot be read (gone, denied).
 
-    One ``lstat`` and no reading: a file that was touched but not changed is called stale until it is indexed again.
-    A directory on the way that may not be entered counts as gone. Only a work tree's files are on disk.
+    One ``lstat`` when nothing happened to the file; it is read and hashed only where its stat differs and its size does
+    not (touched, checked out again). What is no regular file any more is never opened.
     """
+    path = os.path.join(place.root, place.path)  # noqa: PTH118  (paths are bytes)
     try:
-        now = os.lstat(os.path.join(place.root, place.path))  # noqa: PTH116, PTH118  (paths are bytes)
+        now = os.lstat(path)
+        if place.stat == Stat(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino):
+            return False
+        if now.st_size != place.stat.size or not stat.S_ISREG(now.st_mode):
+            return True
+        return _digest(path, place.stat.size) != sha256
     except OSError:
         return True
-    return place.stat != Stat(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
+
+
+def _digest(path: bytes, size: int) -> bytes:
+    """SHA-256 of the file, or of a little more than ``size`` bytes of one that grew meanwhile."""
+    # O_NONBLOCK: between lstat and here the file may have become a FIFO, which would block forever.
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        return hashlib.sha256(file.read(size + 1)).digest()

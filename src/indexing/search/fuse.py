@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 RANK_CONSTANT: Final = 60
-"""k of Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods",
-SIGIR 2009."""
+"""k of Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
+methods", SIGIR 2009."""
 
 
 @dataclass(frozen=True, slots=True)

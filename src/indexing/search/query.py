@@ -12,10 +12,11 @@ from indexing.search.english import STOP_WORDS, variants
 MAX_WORDS: Final = 64
 """Distinct words of a query that are used; a pasted stack trace has more."""
 
-SOURCE_SUFFIXES: Final = frozenset(
-    "c cc cpp cs css cu dart el ex erl go h hpp hs html ini ipynb java jl js json jsx kt lua m md mjs ml php pl proto py"
-    " pyi r rb rs rst s scala sh sql svelte swift toml ts tsx txt vue xml yaml yml zig".split()
-)
+_SUFFIXES: Final = """
+    c cc cpp cs css cu dart el ex erl go h hpp hs html ini ipynb java jl js json jsx kt lua m md mjs ml php pl proto
+    py pyi r rb rs rst s scala sh sql svelte swift toml ts tsx txt vue xml yaml yml zig
+"""
+SOURCE_SUFFIXES: Final = frozenset(_SUFFIXES.split())
 
 _TOKEN = re.compile(r"[\w$][\w$./:#\\-]*[\w$]|[\w$]", re.UNICODE)
 _NAME = re.compile(r"[^\W\d]\w*")
@@ -84,6 +85,12 @@ def analyse(text: str) -> Query:
         wants_tests=bool(lower & _TEST_WORDS),
         wants_asides=bool(lower & _ASIDE_WORDS),
     )
+
+
+def queried_name(text: str) -> QueriedName | None:
+    """The one name that a text is, qualified or not; None if it is none."""
+    names = _names(text.strip())
+    return names[0] if names else None
 
 
 def _words(pieces: list[str]) -> dict[str, float]:

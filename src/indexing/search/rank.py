@@ -5,6 +5,7 @@ Every rule is a factor on the fused score with a name, shown with the hit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -26,10 +27,8 @@ class Factors:
     """the chunk defines a name that is made of adjacent words of the query"""
     symbol_words: float = 0.2
     """gain when all words of the name that leads the chunk are in the query"""
-    wrong_case: float = 0.8
-    """on the gain of a definition whose name differs in case"""
     text: float = 1.0
-    """gain of the chunk with the best text score; others in proportion: ranks alone forget by how much one was better"""
+    """gain of the chunk with the best text score, others in proportion: ranks forget by how much one was better"""
     coherence: float = 0.5
     """gain of the file whose chunks together score best; others in proportion"""
     file_name: float = 0.4
@@ -47,6 +46,10 @@ class Factors:
 
 FACTORS: Final = Factors()
 MAX_HITS_A_FILE: Final = 3
+WRONG_CASE_FIT: Final = 0.8
+"""How well a definition fits a queried name that is written in another case."""
+JOINED_FIT: Final = 0.5
+"""The same for one that was only guessed from adjacent words."""
 MAX_MERGED_LINES: Final = 120
 """Adjacent hits become one up to this length; a longer one would hide where the match is."""
 
@@ -99,7 +102,7 @@ def rank(candidates: Sequence[Candidate], query: Query, limit: int, rules: Facto
             "symbol_words": symbol_words_factor(each.chunk.symbol, query, rules),
             "coherence": 1.0 + rules.coherence * files[_file(each)] / best_file,
             "file_name": file_name_factor(each.place.path, query, rules),
-            **place_factors(each.place, query, rules),
+            **place_factors(each.place, wants_tests=query.wants_tests, wants_asides=query.wants_asides, rules=rules),
         }
         score = each.fusion / top
         for factor in factors.values():
@@ -112,13 +115,13 @@ def rank(candidates: Sequence[Candidate], query: Query, limit: int, rules: Facto
 def definition_factor(definitions: Sequence[Definition], query: Query, rules: Factors = FACTORS) -> float:
     """More for a chunk in which a queried name is defined; exact case counts more than another."""
     gain = (rules.definition if query.only_name else rules.mentioned_definition) - 1.0
-    best = 0.0
-    for definition in definitions:
-        for name in query.names:
-            best = max(best, match_of(definition, name, rules.wrong_case))
-    if any(run_together(definition.name) in query.joined for definition in definitions):
-        return max(1.0 + gain * best, rules.joined_definition)
-    return 1.0 + gain * best
+    named = 1.0 + gain * _named_fit(definitions, query)
+    return max(named, rules.joined_definition) if _defines_joined(definitions, query) else named
+
+
+def definition_fit(definitions: Sequence[Definition], query: Query) -> float:
+    """How well the best of some definitions fits a name in the query, 0 to 1: the score of the name leg."""
+    return max(_named_fit(definitions, query), JOINED_FIT if _defines_joined(definitions, query) else 0.0)
 
 
 def symbol_words_factor(symbol: str, query: Query, rules: Factors = FACTORS) -> float:
@@ -126,12 +129,12 @@ def symbol_words_factor(symbol: str, query: Query, rules: Factors = FACTORS) -> 
     return 1.0 + rules.symbol_words * _covered(identifier_parts(symbol), query)
 
 
-def match_of(definition: Definition, name: QueriedName, wrong_case: float) -> float:
-    """How well a definition fits a queried name, 0 to 1; a scope that was given must be there."""
+def match_of(definition: Definition, name: QueriedName) -> float:
+    """How well a definition fits a queried name, 0 to 1; without the scope that was given it fits half."""
     if definition.name == name.name:
         fit = 1.0
     elif definition.name.lower() == name.name.lower():
-        fit = wrong_case
+        fit = WRONG_CASE_FIT
     else:
         return 0.0
     if not name.scope:
@@ -146,20 +149,35 @@ def file_name_factor(path: bytes, query: Query, rules: Factors = FACTORS) -> flo
     return 1.0 + rules.file_name * _covered(identifier_parts(name), query)
 
 
-def place_factors(place: PlaceShown, query: Query, rules: Factors = FACTORS) -> dict[str, float]:
+def place_penalty(place: PlaceShown, rules: Factors = FACTORS) -> float:
+    """The product of what a place costs when nothing is said about tests or examples."""
+    return math.prod(place_factors(place, rules=rules).values())
+
+
+def place_factors(
+    place: PlaceShown, *, wants_tests: bool = False, wants_asides: bool = False, rules: Factors = FACTORS
+) -> dict[str, float]:
     """Less for files that are seldom what is looked for, unless the query asks for them."""
     factors: dict[str, float] = {}
-    if "test" in place.flags and not query.wants_tests:
+    if "test" in place.flags and not wants_tests:
         factors["test"] = rules.test
     if "vendored" in place.flags:
         factors["vendored"] = rules.vendored
     if "generated" in place.flags:
         factors["generated"] = rules.generated
-    if not query.wants_asides and _ASIDE_DIRECTORIES & set(place.path.lower().split(b"/")[:-1]):
+    if not wants_asides and _ASIDE_DIRECTORIES & set(place.path.lower().split(b"/")[:-1]):
         factors["aside"] = rules.aside
     if place.language in _PROSE_LANGUAGES:
         factors["prose"] = rules.prose
     return factors
+
+
+def _named_fit(definitions: Sequence[Definition], query: Query) -> float:
+    return max((match_of(each, name) for each in definitions for name in query.names), default=0.0)
+
+
+def _defines_joined(definitions: Sequence[Definition], query: Query) -> bool:
+    return any(run_together(each.name) in query.joined for each in definitions)
 
 
 def _covered(parts: Iterable[str], query: Query) -> float:
@@ -171,7 +189,7 @@ def _covered(parts: Iterable[str], query: Query) -> float:
 
 
 def _spread(scored: Sequence[tuple[Candidate, float, dict[str, float]]], limit: int, rules: Factors) -> list[Ranked]:
-    """At most ``MAX_HITS_A_FILE`` a file, each after the first for less, adjacent ranges as one hit."""
+    """At most ``MAX_HITS_A_FILE`` hits a file, each after the first for less, adjacent ranges as one hit."""
     by_file: dict[tuple[str, bytes], list[Ranked]] = {}
     for candidate, score, factors in scored:
         mine = by_file.setdefault(_file(candidate), [])
@@ -180,15 +198,19 @@ def _spread(scored: Sequence[tuple[Candidate, float, dict[str, float]]], limit: 
         if touching is not None:
             mine[touching] = _merged(mine[touching], chunk)
         elif len(mine) < MAX_HITS_A_FILE:
-            lowered = score * rules.repeat ** len(mine)
-            if mine:
-                factors = {**factors, "repeat": round(rules.repeat ** len(mine), 4)}
-            mine.append(
-                Ranked(candidate, lowered, factors, chunk.start_line, chunk.end_line, chunk.start_byte, chunk.end_byte)
-            )
+            mine.append(_hit(candidate, score, factors, rules.repeat ** len(mine)))
     flat = [each for found in by_file.values() for each in found]
     flat.sort(key=lambda each: _order(each.best, each.score))
     return flat[:limit]
+
+
+def _hit(candidate: Candidate, score: float, factors: dict[str, float], repeat: float) -> Ranked:
+    chunk = candidate.chunk
+    if repeat != 1.0:
+        factors = {**factors, "repeat": round(repeat, 4)}
+    return Ranked(
+        candidate, score * repeat, factors, chunk.start_line, chunk.end_line, chunk.start_byte, chunk.end_byte
+    )
 
 
 def _touch(hit: Ranked, chunk: FoundChunk) -> bool:

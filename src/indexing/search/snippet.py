@@ -4,55 +4,78 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
 from indexing.cutting.identifiers import identifier_parts
 from indexing.search.records import SnippetLine
 
-_BREAK = re.compile(r"\r\n|\n|\r")
-_WORD = re.compile(r"\w+")
-_LONGEST_LINE = 400
+LONGEST_LINE: Final = 400
 """characters shown of a line"""
 
+SIGNATURE_BONUS: Final = 0.5
+"""A chunk's first line is its signature more often than not: it is shown where that costs less than half a word."""
 
-def snippet(text: str, start_line: int, words: Mapping[str, float], limit: int) -> tuple[SnippetLine, ...]:
-    """The run of at most ``limit`` lines with the most different words of the query, the earliest of equal ones.
-
-    ``text`` begins at ``start_line`` (1-based); ``words`` are lower case with their weights.
-    """
-    lines = _BREAK.split(text)
-    if lines and not lines[-1]:
-        lines.pop()
-    found = [_matches(line[:_LONGEST_LINE], words) for line in lines]
-    best_at, best = 0, -1.0
-    for at in range(max(1, len(lines) - limit + 1)):
-        inside: dict[str, float] = {}
-        for matches in found[at : at + limit]:
-            inside.update((word, words[word]) for _, _, word in matches)
-        # The first line of a chunk is its signature more often than not.
-        value = sum(inside.values()) + (0.5 if at == 0 else 0.0)
-        if value > best:
-            best_at, best = at, value
-    return tuple(
-        SnippetLine(start_line + at, lines[at][:_LONGEST_LINE], tuple((begin, end) for begin, end, _ in found[at]))
-        for at in range(best_at, min(best_at + limit, len(lines)))
-    )
+_BREAK = re.compile(r"\r\n|\n|\r")
+_WORD = re.compile(r"\w+")
+_Match = tuple[int, int, str]
 
 
-def _matches(line: str, words: Mapping[str, float]) -> list[tuple[int, int, str]]:
-    """Where words of the query stand in a line, also inside compound identifiers."""
-    found: list[tuple[int, int, str]] = []
-    for match in _WORD.finditer(line):
-        token = match[0]
+class Highlighter:
+    """Finds the words of one query in lines of text; it remembers the identifiers that it has seen."""
+
+    def __init__(self, words: Mapping[str, float]) -> None:
+        """``words`` are lower case, with their weights."""
+        self._words = words
+        self._seen: dict[str, tuple[_Match, ...]] = {}
+
+    def snippet(self, text: str, start_line: int, limit: int) -> tuple[SnippetLine, ...]:
+        """The run of at most ``limit`` lines with the most different words of the query, the earliest of equal ones.
+
+        ``text`` begins at ``start_line`` (1-based).
+        """
+        lines = [line[:LONGEST_LINE] for line in _BREAK.split(text)]
+        if not lines[-1]:
+            lines.pop()
+        found = [self._matches(line) for line in lines]
+        begin = self._best_run([{word for _, _, word in matches} for matches in found], limit)
+        return tuple(
+            SnippetLine(start_line + at, lines[at], tuple((first, end) for first, end, _ in found[at]))
+            for at in range(begin, min(begin + limit, len(lines)))
+        )
+
+    def _best_run(self, words_by_line: list[set[str]], limit: int) -> int:
+        best_at, best = 0, -1.0
+        # A run that begins with a line without a match is never the only best one, but for the first.
+        begins = [at for at, words in enumerate(words_by_line[: len(words_by_line) - limit + 1]) if words or at == 0]
+        for at in begins or [0]:
+            inside = set().union(*words_by_line[at : at + limit])
+            value = sum(self._words[word] for word in inside) + (SIGNATURE_BONUS if at == 0 else 0.0)
+            if value > best + 1e-9:
+                best_at, best = at, value
+        return best_at
+
+    def _matches(self, line: str) -> list[_Match]:
+        found: list[_Match] = []
+        for match in _WORD.finditer(line):
+            token = match[0]
+            inside = self._seen.get(token)
+            if inside is None:
+                inside = self._seen[token] = self._inside(token)
+            found += [(match.start() + first, match.start() + end, word) for first, end, word in inside]
+        return found
+
+    def _inside(self, token: str) -> tuple[_Match, ...]:
+        """Where words of the query stand in an identifier: the whole of it, or parts."""
         lower = token.lower()
-        if lower in words:
-            found.append((match.start(), match.end(), lower))
-            continue
+        if lower in self._words:
+            return ((0, len(token), lower),)
+        found = []
         at = 0
         for part in identifier_parts(token):
             begin = lower.find(part, at)
             if begin < 0:
                 continue
             at = begin + len(part)
-            if part in words:
-                found.append((match.start() + begin, match.start() + at, part))
-    return found
+            if part in self._words and at <= len(token):
+                found.append((begin, at, part))
+        return tuple(found)

@@ -30,18 +30,12 @@ _RULES = {
         "SELECT count(*) FROM cuts WHERE unshown_since IS NULL"
         " AND NOT EXISTS (SELECT 1 FROM entries WHERE cut_id = cuts.id)"
     ),
-    "text without a cut": (
-        "SELECT count(*) FROM texts WHERE NOT EXISTS (SELECT 1 FROM cuts WHERE text_id = texts.id)"
-    ),
+    "text without a cut": ("SELECT count(*) FROM texts WHERE NOT EXISTS (SELECT 1 FROM cuts WHERE text_id = texts.id)"),
     "blob without a text": (
         "SELECT count(*) FROM blobs WHERE NOT EXISTS (SELECT 1 FROM texts WHERE blob_id = blobs.id)"
     ),
-    "entry without path words": (
-        "SELECT count(*) FROM entries WHERE id NOT IN (SELECT rowid FROM path_words)"
-    ),
-    "path words without an entry": (
-        "SELECT count(*) FROM path_words WHERE rowid NOT IN (SELECT id FROM entries)"
-    ),
+    "entry without path words": ("SELECT count(*) FROM entries WHERE id NOT IN (SELECT rowid FROM path_words)"),
+    "path words without an entry": ("SELECT count(*) FROM path_words WHERE rowid NOT IN (SELECT id FROM entries)"),
     "chunk that deletions name": "SELECT count(*) FROM chunks JOIN deletions USING (chunk_id)",
     "live chunk without a point": (
         "SELECT count(*) FROM collections CROSS JOIN chunks JOIN cuts ON cuts.id = cut_id"
@@ -51,6 +45,15 @@ _RULES = {
     ),
     "point without a chunk": (
         "SELECT count(*) FROM points WHERE NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.chunk_id = points.chunk_id)"
+    ),
+    "sequence behind a number it gave out": (
+        "SELECT count(*) FROM (SELECT seq FROM entries UNION ALL SELECT seq FROM points)"
+        " WHERE seq > COALESCE((SELECT max(value) FROM sequence), -1)"
+    ),
+    "sequence is not one row": "SELECT count(*) <> 1 FROM sequence",
+    "chunk ids behind one that was given out": (
+        "SELECT count(*) FROM (SELECT chunk_id FROM chunks UNION ALL SELECT chunk_id FROM deletions)"
+        " WHERE chunk_id > COALESCE((SELECT max(seq) FROM sqlite_sequence WHERE name = 'chunks'), 0)"
     ),
     "batch of a job that does not run": (
         "SELECT count(*) FROM batches JOIN jobs ON jobs.id = job_id WHERE jobs.state <> 'running'"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from storage.catalog.migrations import check_version
 from storage.errors import (
     CatalogBusy,
     CatalogDamaged,
@@ -27,7 +29,8 @@ _PAGE_CACHE_KIB = 32_768
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
-_MISSING = {sqlite3.SQLITE_CANTOPEN}
+ROOM_BYTES = 1024 * 1024
+"""A disk with less room than this is full: what a small group of changes may need."""
 
 
 @contextmanager
@@ -44,37 +47,46 @@ def translate(error: sqlite3.Error, catalog: Path) -> CatalogError | DataDirecto
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _DAMAGED:
         return CatalogDamaged(f"the catalog {str(catalog)!r} is damaged ({error}); run 'codetrove fsck --repair'")
-    if code == sqlite3.SQLITE_FULL:
+    # SQLite reports a full disk as an I/O error where it grows the WAL's index or meets a quota.
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and not has_room(catalog)):
         return DiskFull(f"no room left on the disk of {str(catalog)!r}; free some and go on")
     if code in _BUSY:
-        return CatalogBusy(
-            f"the catalog {str(catalog)!r} was locked by another process for {BUSY_TIMEOUT_SECONDS:.0f} s; try again"
-        )
+        return CatalogBusy(f"the catalog {str(catalog)!r} is kept locked by another process ({error}); try again")
     if code in _READ_ONLY:
         return DataDirectoryUnsuitable(
             f"the catalog {str(catalog)!r} cannot be written ({error}); it needs a disk that can be written to"
         )
-    if code in _MISSING:
+    # Too many open files, or a directory that may not be entered, is not a missing catalog.
+    if code == sqlite3.SQLITE_CANTOPEN and not catalog.exists():
         return CatalogMissing(f"there is no catalog at {str(catalog)!r}; run 'codetrove index PATH' first")
     return CatalogError(f"the catalog {str(catalog)!r} failed: {error}")
 
 
-def open_for_writing(catalog: Path) -> sqlite3.Connection:
+def has_room(catalog: Path) -> bool:
+    """Return whether the catalog's disk has room for a write."""
+    try:
+        free = os.statvfs(catalog.parent)
+    except OSError:
+        return True
+    return free.f_bavail * free.f_frsize >= ROOM_BYTES
+
+
+def open_for_writing(catalog: Path, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> sqlite3.Connection:
     """Open the catalog read-write, creating the file; transactions are opened by hand.
 
-    WAL with ``synchronous=FULL``: a commit that returned survives a power cut.
+    WAL with ``synchronous=FULL``: a commit that returned survives a power cut. Raises ``CatalogTooNew`` for a catalog
+    of a newer program, before anything is changed in it; ``CatalogBusy`` when it is locked for ``busy_timeout`` seconds.
     """
     with translated(catalog):
-        connection = sqlite3.connect(
-            catalog, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(catalog, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
         try:
+            check_version(connection, catalog)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
             connection.execute("PRAGMA temp_store = MEMORY")
-        except sqlite3.Error:
+        except BaseException:
             connection.close()
             raise
     return connection
@@ -82,13 +94,10 @@ def open_for_writing(catalog: Path) -> sqlite3.Connection:
 
 def reading_uri(catalog: Path) -> str:
     """Return the SQLite URI that opens the catalog without ever creating or migrating it."""
-    return f"file:{quote(str(catalog))}?mode=ro"
+    return f"file:{quote(os.fsencode(catalog))}?mode=ro"
 
 
 def open_for_reading(catalog: Path) -> sqlite3.Connection:
     """Open the catalog for reading only, beside a writer or without one."""
     with translated(catalog):
-        connection = sqlite3.connect(
-            reading_uri(catalog), uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None
-        )
-    return connection
+        return sqlite3.connect(reading_uri(catalog), uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)

@@ -36,14 +36,8 @@ _QUERIES = {
         " JOIN repositories ON repositories.id = repository_id JOIN texts ON texts.id = text_id"
         " JOIN blobs ON blobs.id = blob_id"
     ),
-    "chunk": (
-        "SELECT hex(external_id), start_byte, end_byte, start_line, end_line, symbol, kind, scope, signature, docstring"
-        " FROM chunks"
-    ),
-    "symbol": (
-        "SELECT hex(external_id), ordinal, symbols.name, symbols.kind, symbols.scope, symbols.start_line,"
-        " symbols.end_line FROM symbols JOIN chunks USING (chunk_id)"
-    ),
+    "chunk": ("SELECT hex(external_id), start_byte, end_byte, start_line, end_line, symbol, kind, scope FROM chunks"),
+    "outline": ("SELECT hex(external_id), hex(body) FROM outlines JOIN chunks ON chunk_id = first_chunk_id"),
     "point": (
         "SELECT fingerprint, hex(external_id), points.state, reason FROM points"
         " JOIN collections ON collections.id = collection_id JOIN chunks USING (chunk_id)"

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from storage.identity import cut_key, external_id
-from storage.records import Chunk, Cut, FailReason, Section, SkipReason, Stat  # noqa: TC001  (msgspec reads them)
+from storage.outlines import pack_outline
+
+# msgspec reads the annotations of these records when the program runs.
+from storage.records import Chunk, Cut, FailReason, Section, SkipReason, Stat
 
 if TYPE_CHECKING:
     import sqlite3
@@ -54,6 +57,8 @@ class FileVersion:
     path_words: str
     text: NewText | None
     cut: Cut | None
+    outline: bytes = b""
+    """of the cut's chunks, packed by ``pack_outline``"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ class NewChunks:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The entry is in place; ``added`` are the chunks that are new, ``changed`` whether it shows another cut than before."""
+    """The entry is in place; ``added`` are the chunks that are new, ``changed`` says whether it shows another cut."""
 
     place: Place
     seq: int
@@ -137,7 +142,8 @@ def commit_file(connection: sqlite3.Connection, version: FileVersion, *, reposit
     blob_id, cut_id, added = stored
     seq = next_seq(connection)
     values = (
-        blob_id, cut_id, version.language, *_stat_values(version.stat), version.read_at_ns, ",".join(version.flags), seq,
+        blob_id, cut_id, version.language, *_stat_values(version.stat), version.read_at_ns,
+        ",".join(version.flags), seq,
     )  # fmt: skip
     if found is None:
         cursor = connection.execute(
@@ -220,11 +226,37 @@ def next_seq(connection: sqlite3.Connection) -> int:
 def _ensure_cut(
     connection: sqlite3.Connection, version: FileVersion, repository: str, snapshot_id: int
 ) -> tuple[int, int, NewChunks | None] | None:
-    """Return (blob, cut, new chunks), adding what is missing; None if something is missing that was not brought."""
+    """Return (blob, cut, new chunks), adding what is missing.
+
+    None, and nothing added, if something is missing that was not brought.
+    """
+    (repository_id,) = connection.execute("SELECT repository_id FROM snapshots WHERE id = ?", (snapshot_id,)).fetchone()
+    known = connection.execute(
+        "SELECT blobs.id, cuts.id, unshown_since FROM blobs JOIN texts ON blob_id = blobs.id"
+        " JOIN cuts ON text_id = texts.id WHERE sha256 = ? AND extractor = ? AND repository_id = ?"
+        " AND cuts.language = ? AND cutter = ?",
+        (version.sha256, version.extractor, repository_id, version.language, version.cutter),
+    ).fetchone()
+    if known is not None:
+        if known[2] is not None:
+            connection.execute("UPDATE cuts SET unshown_since = NULL WHERE id = ?", (known[1],))
+        return known[0], known[1], None
+    if version.text is None or version.cut is None:
+        return None
+    blob_id, text_id, body, size = _ensure_text(connection, version, version.text)
+    (cut_id,) = connection.execute(
+        "INSERT INTO cuts (repository_id, text_id, language, cutter, imports) VALUES (?,?,?,?,?) RETURNING id",
+        (repository_id, text_id, version.language, version.cutter, "\n".join(version.cut.imports)),
+    ).fetchone()
+    key = cut_key(repository, version.sha256, version.extractor, version.language, version.cutter)
+    first = _add_chunks(connection, cut_id, key, version)
+    return blob_id, cut_id, NewChunks(repository, cut_id, version.language, first, version.cut.chunks, body, size)
+
+
+def _ensure_text(connection: sqlite3.Connection, version: FileVersion, new: NewText) -> tuple[int, int, bytes, int]:
+    """Return (blob, text, compressed text as kept, its size), adding what is missing."""
     blob = connection.execute("SELECT id FROM blobs WHERE sha256 = ?", (version.sha256,)).fetchone()
     if blob is None:
-        if version.text is None:
-            return None
         blob = connection.execute(
             "INSERT INTO blobs (sha256, size) VALUES (?, ?) RETURNING id", (version.sha256, version.stat.size)
         ).fetchone()
@@ -232,61 +264,35 @@ def _ensure_cut(
         "SELECT id, body, size FROM texts WHERE blob_id = ? AND extractor = ?", (blob[0], version.extractor)
     ).fetchone()
     if text is None:
-        if version.text is None:
-            return None
-        new = version.text
         sections = json.dumps([[part.label, part.start_line] for part in new.sections]) if new.sections else ""
         text = connection.execute(
             "INSERT INTO texts (blob_id, extractor, encoding, size, body, sections) VALUES (?,?,?,?,?,?)"
             " RETURNING id, body, size",
             (blob[0], version.extractor, new.encoding, new.size, new.body, sections),
         ).fetchone()
-    (repository_id,) = connection.execute(
-        "SELECT repository_id FROM snapshots WHERE id = ?", (snapshot_id,)
-    ).fetchone()
-    cut = connection.execute(
-        "SELECT id, unshown_since FROM cuts WHERE text_id = ? AND repository_id = ? AND language = ? AND cutter = ?",
-        (text[0], repository_id, version.language, version.cutter),
-    ).fetchone()
-    if cut is not None:
-        if cut[1] is not None:
-            connection.execute("UPDATE cuts SET unshown_since = NULL WHERE id = ?", (cut[0],))
-        return blob[0], cut[0], None
-    if version.cut is None:
-        return None
-    (cut_id,) = connection.execute(
-        "INSERT INTO cuts (repository_id, text_id, language, cutter, imports) VALUES (?,?,?,?,?) RETURNING id",
-        (repository_id, text[0], version.language, version.cutter, "\n".join(version.cut.imports)),
-    ).fetchone()
-    key = cut_key(repository, version.sha256, version.extractor, version.language, version.cutter)
-    first = _add_chunks(connection, cut_id, key, version.cut.chunks)
-    return blob[0], cut_id, NewChunks(repository, cut_id, version.language, first, version.cut.chunks, text[1], text[2])
+    return blob[0], *text
 
 
-def _add_chunks(connection: sqlite3.Connection, cut_id: int, key: bytes, chunks: tuple[Chunk, ...]) -> int:
+def _add_chunks(connection: sqlite3.Connection, cut_id: int, key: bytes, version: FileVersion) -> int:
     first = last_chunk_id(connection) + 1
+    chunks = version.cut.chunks if version.cut is not None else ()
+    if not chunks:
+        return first
     connection.executemany(
         "INSERT INTO chunks (chunk_id, cut_id, external_id, start_byte, end_byte, start_line, end_line, symbol, kind,"
-        " scope, signature, docstring) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+        " scope) VALUES (?,?,?,?,?,?,?,?,?,?)",
         [
             (
                 chunk_id, cut_id, external_id(key, chunk.start_byte, chunk.end_byte), chunk.start_byte, chunk.end_byte,
-                chunk.start_line, chunk.end_line, chunk.symbol, chunk.kind, chunk.scope, chunk.signature,
-                chunk.docstring,
+                chunk.start_line, chunk.end_line, chunk.symbol, chunk.kind, chunk.scope,
             )
             for chunk_id, chunk in enumerate(chunks, first)
         ],
     )  # fmt: skip
-    symbols = [
-        (chunk_id, ordinal, symbol.name, symbol.kind, symbol.scope, symbol.start_line, symbol.end_line)
-        for chunk_id, chunk in enumerate(chunks, first)
-        for ordinal, symbol in enumerate(chunk.symbols)
-    ]
-    if symbols:
-        connection.executemany(
-            "INSERT INTO symbols (chunk_id, ordinal, name, kind, scope, start_line, end_line) VALUES (?,?,?,?,?,?,?)",
-            symbols,
-        )
+    connection.execute(
+        "INSERT INTO outlines (cut_id, first_chunk_id, body) VALUES (?, ?, ?)",
+        (cut_id, first, version.outline or pack_outline(chunks)),
+    )
     return first
 
 

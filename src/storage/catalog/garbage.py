@@ -43,7 +43,7 @@ def collect_garbage(connection: sqlite3.Connection, *, older_than_ms: int, most_
         if _points_remain(connection, cut_id):
             continue
         connection.executemany("INSERT INTO deletions (chunk_id) VALUES (?)", [(each,) for each in chunk_ids])
-        connection.executemany("DELETE FROM symbols WHERE chunk_id = ?", [(each,) for each in chunk_ids])
+        connection.execute("DELETE FROM outlines WHERE cut_id = ?", (cut_id,))
         connection.execute("DELETE FROM chunks WHERE cut_id = ?", (cut_id,))
         connection.execute("DELETE FROM cuts WHERE id = ?", (cut_id,))
         _drop_text(connection, text_id)
@@ -76,9 +76,11 @@ def deletions_trimmed(connection: sqlite3.Connection) -> int:
 
 def _points_remain(connection: sqlite3.Connection, cut_id: int) -> bool:
     """Turn the points of a cut to ``deleting``; return whether there are any."""
+    if connection.execute("SELECT 1 FROM collections").fetchone() is None:
+        return False
     changed = connection.execute(
-        "UPDATE points SET state = 'deleting', seq = ?"
-        " WHERE chunk_id IN (SELECT chunk_id FROM chunks WHERE cut_id = ?) AND collection_id IN (SELECT id FROM collections)",
+        "UPDATE points SET state = 'deleting', seq = ? WHERE chunk_id IN (SELECT chunk_id FROM chunks WHERE cut_id = ?)"
+        " AND collection_id IN (SELECT id FROM collections)",
         (next_seq(connection), cut_id),
     )
     return changed.rowcount > 0
@@ -86,8 +88,7 @@ def _points_remain(connection: sqlite3.Connection, cut_id: int) -> bool:
 
 def _drop_text(connection: sqlite3.Connection, text_id: int) -> None:
     row = connection.execute(
-        "DELETE FROM texts WHERE id = ? AND NOT EXISTS (SELECT 1 FROM cuts WHERE text_id = texts.id)"
-        " RETURNING blob_id",
+        "DELETE FROM texts WHERE id = ? AND NOT EXISTS (SELECT 1 FROM cuts WHERE text_id = texts.id) RETURNING blob_id",
         (text_id,),
     ).fetchall()
     for (blob_id,) in row:
@@ -100,9 +101,9 @@ def _drop_text(connection: sqlite3.Connection, text_id: int) -> None:
 
 def _drop_forgotten_repositories(connection: sqlite3.Connection) -> None:
     """Let a forgotten repository go with its last cut."""
-    forgotten = (
+    forgotten = connection.execute(
         "SELECT id FROM repositories WHERE root IS NULL"
         " AND NOT EXISTS (SELECT 1 FROM cuts WHERE repository_id = repositories.id)"
-    )
-    connection.execute(f"DELETE FROM snapshots WHERE repository_id IN ({forgotten})")  # noqa: S608  (a constant)
-    connection.execute(f"DELETE FROM repositories WHERE id IN ({forgotten})")  # noqa: S608
+    ).fetchall()
+    connection.executemany("DELETE FROM snapshots WHERE repository_id = ?", forgotten)
+    connection.executemany("DELETE FROM repositories WHERE id = ?", forgotten)

@@ -40,7 +40,8 @@ def begin_incarnation(connection: sqlite3.Connection, *, now_ms: int) -> Incarna
         "INSERT INTO incarnations (uuid, started_at, first_chunk_id, first_deletion) VALUES (?,?,?,?) RETURNING id",
         (uuid, now_ms, last_chunk_id(connection) + 1, last_deletion(connection) + 1),
     ).fetchone()
-    return Incarnation(row_id, uuid, catalog_uuid(connection), previous is None or previous[0] is not None, previous is None)
+    clean = previous is None or previous[0] is not None
+    return Incarnation(row_id, uuid, catalog_uuid(connection), clean, is_first=previous is None)
 
 
 def end_incarnation(connection: sqlite3.Connection, incarnation_id: int, *, now_ms: int) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from storage.outlines import unpack_outline
 from storage.records import Stat
 from storage.texts import expand_text
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from storage.catalog.reader import Reader
+    from storage.outlines import ChunkOutline
 
 MAX_PLACES = 64
 """Paths looked at for one cut; a licence text can lie in thousands of places."""
@@ -59,7 +61,7 @@ class FoundChunk:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A row of ``symbols``."""
+    """A definition that begins in a chunk."""
 
     chunk_id: int
     name: str
@@ -94,7 +96,8 @@ async def places_of(
         "SELECT cut_id, id, uuid, root, name, kind, path, language, flags, size, mtime_ns, ctime_ns, inode FROM ("
         " SELECT cut_id, entries.id, uuid, root, snapshots.name, snapshots.kind, entries.path, language, flags, size,"
         " mtime_ns, ctime_ns, inode, ROW_NUMBER() OVER"
-        " (PARTITION BY cut_id ORDER BY snapshots.kind DESC, uuid, snapshots.name, entries.path) AS number FROM (SELECT value FROM json_each(?)) AS wanted CROSS JOIN entries ON entries.cut_id = wanted.value"
+        " (PARTITION BY cut_id ORDER BY snapshots.kind DESC, uuid, snapshots.name, entries.path) AS number"
+        " FROM (SELECT value FROM json_each(?)) AS wanted CROSS JOIN entries ON entries.cut_id = wanted.value"
         " JOIN snapshots ON snapshots.id = snapshot_id JOIN repositories ON repositories.id = repository_id"
         " WHERE (snapshots.kind = 'worktree' OR snapshots.complete) AND uuid IN (SELECT value FROM json_each(?))"
         ") WHERE number <= ? ORDER BY cut_id, number",
@@ -103,18 +106,21 @@ async def places_of(
     places: dict[int, list[PlaceShown]] = {}
     for row in rows:
         if accepts is None or accepts(row[6]):
-            places.setdefault(row[0], []).append(_place(*row[1:]))
+            places.setdefault(row[0], []).append(_place(row[1:]))
     return {cut_id: tuple(found) for cut_id, found in places.items()}
 
 
-async def chunks_by_id(reader: Reader, chunk_ids: Collection[int]) -> dict[int, FoundChunk]:
-    """The rows of chunks; those that are gone are absent."""
+async def chunks_by_id(
+    reader: Reader, chunk_ids: Collection[int], *, with_signatures: bool = False
+) -> dict[int, FoundChunk]:
+    """The rows of chunks; those that are gone are absent. Signatures cost the unpacking of an outline a file."""
     rows = await reader.query(
-        "SELECT chunk_id, cut_id, start_byte, end_byte, start_line, end_line, symbol, kind, scope, signature"
+        "SELECT chunk_id, cut_id, start_byte, end_byte, start_line, end_line, symbol, kind, scope"
         " FROM chunks WHERE chunk_id IN (SELECT value FROM json_each(?))",
         (_json(chunk_ids),),
     )
-    return {row[0]: FoundChunk(*row) for row in rows}
+    outlines = await _outlines_of(reader, [row[0] for row in rows]) if with_signatures else {}
+    return {row[0]: FoundChunk(*row, outlines[row[0]].signature if row[0] in outlines else "") for row in rows}
 
 
 async def first_chunks(reader: Reader, cut_ids: Collection[int]) -> dict[int, int]:
@@ -128,15 +134,29 @@ async def first_chunks(reader: Reader, cut_ids: Collection[int]) -> dict[int, in
 
 async def definitions_in(reader: Reader, chunk_ids: Collection[int]) -> dict[int, tuple[Definition, ...]]:
     """The definitions that begin in each chunk, in their order."""
+    return {
+        chunk_id: tuple(
+            Definition(chunk_id, each.name, each.kind, each.scope, each.start_line, each.end_line)
+            for each in outline.symbols
+        )
+        for chunk_id, outline in (await _outlines_of(reader, chunk_ids)).items()
+        if outline.symbols
+    }
+
+
+async def _outlines_of(reader: Reader, chunk_ids: Collection[int]) -> dict[int, ChunkOutline]:
     rows = await reader.query(
-        "SELECT chunk_id, name, kind, scope, start_line, end_line FROM symbols"
-        " WHERE chunk_id IN (SELECT value FROM json_each(?)) ORDER BY chunk_id, ordinal",
+        "SELECT DISTINCT first_chunk_id, body FROM chunks JOIN outlines USING (cut_id)"
+        " WHERE chunk_id IN (SELECT value FROM json_each(?))",
         (_json(chunk_ids),),
     )
-    found: dict[int, list[Definition]] = {}
-    for row in rows:
-        found.setdefault(row[0], []).append(Definition(*row))
-    return {chunk_id: tuple(definitions) for chunk_id, definitions in found.items()}
+    wanted = frozenset(chunk_ids)
+    return {
+        chunk_id: outline
+        for first, body in rows
+        for chunk_id, outline in enumerate(unpack_outline(body), first)
+        if chunk_id in wanted
+    }
 
 
 async def texts_of(reader: Reader, cut_ids: Collection[int]) -> dict[int, ShownText]:
@@ -210,27 +230,18 @@ async def roots_of(reader: Reader, repositories: Collection[str]) -> dict[str, b
     return dict(rows)
 
 
-def _place(
-    entry_id: int,
-    repository: str,
-    root: bytes,
-    snapshot: str,
-    kind: str,
-    path: bytes,
-    language: str,
-    flags: str,
-    *stat: int,
-) -> PlaceShown:
+def _place(row: Sequence[Any]) -> PlaceShown:
+    entry_id, repository, root, snapshot, kind, path, language, flags, size, mtime_ns, ctime_ns, inode = row
     return PlaceShown(
-        entry_id,
-        repository,
-        root,
-        snapshot,
-        kind == "worktree",
-        path,
-        language,
-        frozenset(filter(None, flags.split(","))),
-        Stat(*stat),
+        entry_id=entry_id,
+        repository=repository,
+        root=root,
+        snapshot=snapshot,
+        in_worktree=kind == "worktree",
+        path=path,
+        language=language,
+        flags=frozenset(filter(None, flags.split(","))),
+        stat=Stat(size, mtime_ns, ctime_ns, inode),
     )
 
 

@@ -81,7 +81,7 @@ def start_run(
     return run, tuple(dict.fromkeys(path for (paths,) in held for path in paths.split(b"\0") if path))
 
 
-def end_run(  # noqa: PLR0913
+def end_run(
     connection: sqlite3.Connection, run: Run, state: JobState, reason: str, tally: Tally, *, now_ms: int
 ) -> None:
     """End the job, once."""
@@ -116,7 +116,7 @@ def open_batches(connection: sqlite3.Connection, run: Run, batches: Sequence[Seq
     ]
 
 
-def commit_batch(  # noqa: PLR0913
+def commit_batch(
     connection: sqlite3.Connection,
     run: Run,
     changes: Sequence[FileChange],
@@ -174,16 +174,3 @@ def _trim(connection: sqlite3.Connection, repository_id: int) -> None:
     ).fetchall()
     connection.executemany("DELETE FROM outcomes WHERE job_id = ?", old)
     connection.executemany("DELETE FROM jobs WHERE id = ?", old)
-
-
-__all__ = [
-    "Committed",
-    "JobState",
-    "Run",
-    "Tally",
-    "check_epoch",
-    "commit_batch",
-    "end_run",
-    "open_batches",
-    "start_run",
-]

@@ -5,22 +5,30 @@ A ``Reader`` never writes, locks or migrates; SQLite's WAL lets it work beside t
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-import aiosqlite
-
-from storage.catalog.connection import BUSY_TIMEOUT_SECONDS, reading_uri, translate
-from storage.catalog.migrations import check_version
+from storage.catalog.connection import (
+    BUSY_TIMEOUT_SECONDS,
+    open_for_reading,
+    reading_uri,
+    translate,
+    translated,
+)
+from storage.catalog.migrations import check_version, schema_version
 from storage.catalog.repositories import repositories
 from storage.errors import CatalogMissing
+from storage.outlines import unpack_outline
 from storage.records import Stat
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
+
+    import aiosqlite
 
     from storage.catalog.repositories import Repository
 
@@ -122,17 +130,21 @@ class Reader:
         )
         if not rows:
             return [], {}
-        names: dict[int, list[str]] = {}
-        for owner, name in await self.query(
-            "SELECT chunk_id, name FROM symbols WHERE chunk_id BETWEEN ? AND ? ORDER BY chunk_id, ordinal",
-            (rows[0][0], rows[-1][0]),
+        span = (min(row[1] for row in rows), max(row[1] for row in rows))
+        names: dict[int, tuple[str, ...]] = {}
+        for first, outline in await self.query(
+            "SELECT first_chunk_id, body FROM outlines WHERE cut_id BETWEEN ? AND ?", span
         ):
-            names.setdefault(owner, []).append(name)
+            for number, chunk in enumerate(unpack_outline(outline), first):
+                names[number] = tuple(symbol.name for symbol in chunk.symbols)
         bodies = await self.query(
             "SELECT cuts.id, texts.size, body FROM cuts JOIN texts ON texts.id = text_id WHERE cuts.id BETWEEN ? AND ?",
             (min(row[1] for row in rows), max(row[1] for row in rows)),
         )
-        chunks = [StoredChunk(*row[:6], tuple(names.get(row[0], ())), *row[6:]) for row in rows]
+        chunks = [
+            StoredChunk(chunk_id, cut_id, uuid, language, kind, scope, tuple(names.get(chunk_id, ())), start, end)
+            for chunk_id, cut_id, uuid, language, kind, scope, start, end in rows
+        ]
         return chunks, {cut: size.to_bytes(8, "big") + body for cut, size, body in bodies}
 
     async def deletions_after(self, deletion: int, limit: int) -> list[tuple[int, int]]:
@@ -143,16 +155,15 @@ class Reader:
 
     async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """Run a reading function on a connection of its own, in a thread."""
-        import asyncio  # noqa: PLC0415
-
         return await asyncio.to_thread(_read, self.catalog, read)
 
 
 @asynccontextmanager
 async def open_reader(catalog: Path) -> AsyncIterator[Reader]:
     """Open the catalog for reading; raises ``CatalogMissing``, ``CatalogTooNew`` or ``CatalogDamaged``."""
-    if not catalog.exists():
-        raise CatalogMissing(f"there is no catalog at {str(catalog)!r}; run 'codetrove index PATH' first")
+    import aiosqlite  # noqa: PLC0415  (only those who read pay for it)
+
+    await asyncio.to_thread(_read, catalog, lambda opened: _check_version(opened, catalog))
     try:
         connection = await aiosqlite.connect(
             reading_uri(catalog), uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None
@@ -160,16 +171,18 @@ async def open_reader(catalog: Path) -> AsyncIterator[Reader]:
     except sqlite3.Error as error:
         raise translate(error, catalog) from error
     try:
-        reader = Reader(connection, catalog)
-        await reader.run(lambda opened: check_version(opened, catalog))
-        yield reader
+        yield Reader(connection, catalog)
     finally:
         await connection.close()
 
 
-def _read(catalog: Path, read: Callable[[sqlite3.Connection], T]) -> T:
-    from storage.catalog.connection import open_for_reading, translated  # noqa: PLC0415
+def _check_version(connection: sqlite3.Connection, catalog: Path) -> None:
+    check_version(connection, catalog)
+    if schema_version(connection) == 0:
+        raise CatalogMissing(f"the catalog {str(catalog)!r} is empty; run 'codetrove index PATH' first")
 
+
+def _read(catalog: Path, read: Callable[[sqlite3.Connection], T]) -> T:
     connection = open_for_reading(catalog)
     try:
         with translated(catalog):

@@ -47,9 +47,11 @@ def register(connection: sqlite3.Connection, root: Root, *, now_ms: int, uuid: s
 
     Raises ``NestedRepository`` when the root lies inside a registered one.
     """
-    for repository in repositories(connection):
+    there = repositories(connection)
+    for repository in there:
         if repository.root.path == root.path:
             return repository
+    for repository in there:
         if root.path.startswith(repository.root.path.rstrip(b"/") + b"/"):
             message = (
                 f"{_shown(root.path)} lies inside the indexed repository {_shown(repository.root.path)}; "
@@ -92,22 +94,19 @@ def repository_at(connection: sqlite3.Connection, root: bytes) -> Repository:
 
 def finish_scan(connection: sqlite3.Connection, repository_id: int, rules: str, *, now_ms: int) -> None:
     """Record that a scan saw the whole tree under these rules."""
-    connection.execute(
-        "UPDATE repositories SET rules = ?, scanned_at = ? WHERE id = ?", (rules, now_ms, repository_id)
-    )
+    connection.execute("UPDATE repositories SET rules = ?, scanned_at = ? WHERE id = ?", (rules, now_ms, repository_id))
 
 
 def forget(connection: sqlite3.Connection, repository_id: int) -> None:
     """Remove a repository's entries and jobs and let its cuts go with the next collection of garbage."""
-    snapshots = "(SELECT id FROM snapshots WHERE repository_id = ?)"
-    jobs = "(SELECT id FROM jobs WHERE repository_id = ?)"
     for statement in (
-        f"DELETE FROM path_words WHERE rowid IN (SELECT id FROM entries WHERE snapshot_id IN {snapshots})",
-        f"DELETE FROM entries WHERE snapshot_id IN {snapshots}",
-        f"DELETE FROM exclusions WHERE snapshot_id IN {snapshots}",
-        f"DELETE FROM suspects WHERE snapshot_id IN {snapshots}",
-        f"DELETE FROM outcomes WHERE job_id IN {jobs}",
-        f"DELETE FROM batches WHERE job_id IN {jobs}",
+        "DELETE FROM path_words WHERE rowid IN (SELECT entries.id FROM entries JOIN snapshots"
+        " ON snapshots.id = snapshot_id WHERE repository_id = ?)",
+        "DELETE FROM entries WHERE snapshot_id IN (SELECT id FROM snapshots WHERE repository_id = ?)",
+        "DELETE FROM exclusions WHERE snapshot_id IN (SELECT id FROM snapshots WHERE repository_id = ?)",
+        "DELETE FROM suspects WHERE snapshot_id IN (SELECT id FROM snapshots WHERE repository_id = ?)",
+        "DELETE FROM outcomes WHERE job_id IN (SELECT id FROM jobs WHERE repository_id = ?)",
+        "DELETE FROM batches WHERE job_id IN (SELECT id FROM jobs WHERE repository_id = ?)",
         "DELETE FROM jobs WHERE repository_id = ?",
         "UPDATE cuts SET unshown_since = 0 WHERE repository_id = ?",
         "UPDATE repositories SET root = NULL WHERE id = ?",

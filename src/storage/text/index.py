@@ -24,7 +24,7 @@ MAX_WIDENED = 20_000
 """How many hits one search looks at to have all ties at its cut."""
 
 _WATERMARK_ROLE = 1
-_SCORE_DIGITS = 4
+_SCORE_DIGITS = 5
 _PAGE = 20_000
 
 
@@ -262,13 +262,13 @@ def _document(source: TextDocument) -> tantivy.Document:
 
 
 def _hits(searcher: tantivy.Searcher, query: tantivy.Query, limit: int) -> list[TextHit]:
-    """Hits by score and id. Sums of 32-bit floats depend on their order, so scores are rounded before comparing."""
+    """Hits by score and id. Sums of 32-bit floats depend on their order, so scores keep five digits."""
     found = searcher.search(query, limit, count=False).hits
     places = [place for _, place in found]
     chunk_ids = searcher.fast_field_values("chunk_id", places)
     cut_ids = searcher.fast_field_values("cut_id", places)
     hits = [
-        TextHit(int(chunk_id or 0), int(cut_id or 0), round(score, _SCORE_DIGITS))
+        TextHit(int(chunk_id or 0), int(cut_id or 0), float(f"{score:.{_SCORE_DIGITS}g}"))
         for (score, _), chunk_id, cut_id in zip(found, chunk_ids, cut_ids, strict=True)
     ]
     hits.sort(key=lambda hit: (-hit.score, hit.chunk_id))

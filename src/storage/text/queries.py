@@ -44,7 +44,7 @@ def build_query(query: TextQuery, present: frozenset[str]) -> Query | None:
 
 def terms_of(field: TextField, text: str) -> list[str]:
     """The terms that the field's tokenizer makes of a text."""
-    return analyzer(TOKENIZERS[field]).analyze(text)
+    return analyzer(TOKENIZERS[field]).analyze(_encodable(text))
 
 
 def _weights(clauses: Iterable[TextClause]) -> dict[tuple[TextField, str], float]:
@@ -65,4 +65,10 @@ def _term(field: TextField, term: str, weight: float) -> Query:
 
 
 def _any_of(field: str, values: Iterable[str] | Iterable[int]) -> Query:
-    return Query.const_score_query(Query.term_set_query(schema(), field, list(values)), FREE)
+    terms = [_encodable(value) if isinstance(value, str) else value for value in values]
+    return Query.const_score_query(Query.term_set_query(schema(), field, terms), FREE)
+
+
+def _encodable(text: str) -> str:
+    """The text without lone surrogates, which JSON can carry and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()

@@ -88,3 +88,7 @@ class TextHits:
     hits: tuple[TextHit, ...]
     exhausted: bool
     """True when nothing else matches the query."""
+
+    def scores(self) -> dict[int, float]:
+        """Score by chunk id."""
+        return {hit.chunk_id: hit.score for hit in self.hits}

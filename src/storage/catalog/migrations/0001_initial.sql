@@ -58,7 +58,7 @@ CREATE TABLE texts (
 ) STRICT;
 
 CREATE TABLE cuts (
-    id               INTEGER PRIMARY KEY,
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,  -- the text index names it: never reused
     repository_id    INTEGER NOT NULL REFERENCES repositories (id),
     text_id          INTEGER NOT NULL REFERENCES texts (id),
     language         TEXT NOT NULL,
@@ -80,23 +80,17 @@ CREATE TABLE chunks (
     end_line    INTEGER NOT NULL,
     symbol      TEXT NOT NULL,
     kind        TEXT NOT NULL,
-    scope       TEXT NOT NULL,
-    signature   TEXT NOT NULL,
-    docstring   TEXT NOT NULL
+    scope       TEXT NOT NULL
 ) STRICT;
 CREATE INDEX chunks_cut ON chunks (cut_id);
 
--- Every definition. Found by name through the text index, which holds the names as terms.
-CREATE TABLE symbols (
-    chunk_id   INTEGER NOT NULL REFERENCES chunks (chunk_id),
-    ordinal    INTEGER NOT NULL,
-    name       TEXT NOT NULL,
-    kind       TEXT NOT NULL,
-    scope      TEXT NOT NULL,
-    start_line INTEGER NOT NULL,
-    end_line   INTEGER NOT NULL,
-    PRIMARY KEY (chunk_id, ordinal)
-) STRICT, WITHOUT ROWID;
+-- Signatures, docstrings and every definition (name, kind, own lines, scope) of a cut's chunks, packed. Definitions are
+-- found by name through the text index, which holds the names as terms.
+CREATE TABLE outlines (
+    cut_id         INTEGER PRIMARY KEY REFERENCES cuts (id),
+    first_chunk_id INTEGER NOT NULL,                 -- the chunks of a cut have consecutive ids
+    body           BLOB NOT NULL
+) STRICT;
 
 CREATE TABLE entries (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.errors import CatalogTooNew
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 MIGRATIONS: tuple[str, ...] = ("0001_initial.sql",)
 SCHEMA_VERSION = len(MIGRATIONS)
@@ -23,21 +23,19 @@ def migrate(connection: sqlite3.Connection, catalog: Path, migrations: Sequence[
     """
     scripts = [_script(name) for name in MIGRATIONS] if migrations is None else list(migrations)
     check_version(connection, catalog, len(scripts))
-    for number in range(_version(connection) + 1, len(scripts) + 1):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for statement in statements(scripts[number - 1]):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
+    while schema_version(connection) < len(scripts):
+        _apply_next(connection, scripts)
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Return how many of the scripts have been applied; 0 for an empty file."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
 
 
 def check_version(connection: sqlite3.Connection, catalog: Path, newest: int = SCHEMA_VERSION) -> None:
     """Refuse a catalog whose schema is newer than this program."""
-    version = _version(connection)
+    version = schema_version(connection)
     if version > newest:
         message = (
             f"the catalog {str(catalog)!r} has schema version {version}, this codetrove knows up to {newest}; "
@@ -47,21 +45,33 @@ def check_version(connection: sqlite3.Connection, catalog: Path, newest: int = S
 
 
 def statements(script: str) -> list[str]:
-    """Split a script at the semicolons that end a statement."""
+    """Split a script at the semicolons that end a statement; what follows the last one is a statement too."""
     found: list[str] = []
     pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
+    for piece in re.split(r"(?<=;)", script):
+        pending += piece
         if sqlite3.complete_statement(pending):
-            found.append(pending)
+            found.append(pending.strip())
             pending = ""
-    return found
+    return [*found, pending.strip()] if pending.strip() else found
+
+
+def _apply_next(connection: sqlite3.Connection, scripts: Sequence[str]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Looked at again under the lock: another process may have migrated it meanwhile.
+        done = schema_version(connection)
+        if done < len(scripts):
+            for statement in statements(scripts[done]):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {done + 1}")
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite has already rolled back by itself when the disk is full.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _script(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return int(version)
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -1,0 +1,50 @@
+"""A status as lines of text. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from indexing.cli.terminal import duration, printable, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from indexing.status import RepositoryStatus, Status
+
+
+def status_lines(status: Status) -> Iterator[str]:
+    """Yield the lines that tell a person what is there."""
+    for repository in status.repositories:
+        yield from repository_lines(repository)
+        yield ""
+    other = f", {size(status.other_bytes)} else" if status.other_bytes > 1_000_000 else ""
+    yield (
+        f"{status.data_dir}: catalog {size(status.catalog_bytes)}, text index {size(status.text_bytes)}{other};"
+        f" owner: {printable(status.owner) or 'none'}"
+    )
+    if not status.repositories:
+        yield "  no repository is indexed; run 'codetrove index PATH'"
+    if status.pending_chunks:
+        yield f"  pending: {status.pending_chunks:,} chunks are not findable yet"
+    for problem in status.problems:
+        yield f"  wrong: {printable(problem)}"
+
+
+def repository_lines(repository: RepositoryStatus) -> Iterator[str]:
+    """Yield the lines for one repository."""
+    yield repository.root
+    yield (
+        f"  {repository.files:,} files ({size(repository.source_bytes)}), {repository.chunks:,} chunks,"
+        f" {size(repository.stored_bytes)} of compressed text"
+    )
+    seen = "never scanned" if repository.scanned_seconds_ago is None else _age(repository.scanned_seconds_ago)
+    job = repository.job
+    yield f"  {seen}" + ("" if job is None else f"; last run: {job.state}" + (f", {job.reason}" if job.reason else ""))
+    if repository.pending_files:
+        yield f"  pending: {repository.pending_files:,} files in hand"
+    for problem in repository.problems:
+        yield f"  wrong: {printable(problem)}"
+
+
+def _age(seconds: float) -> str:
+    return f"scanned {duration(seconds)} ago"

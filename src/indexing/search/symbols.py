@@ -1,0 +1,159 @@
+"""Definitions by name: where something is defined, without ranking by words."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from indexing.search.errors import BadRequest
+from indexing.search.present import printable_path
+from indexing.search.query import QueriedName, queried_name
+from indexing.search.rank import WRONG_CASE_FIT, match_of, place_penalty
+from indexing.search.records import HIT_SCHEMA, MAX_K
+from indexing.sources.paths import display
+from storage.catalog import hits
+from storage.catalog.hits import Definition, FoundChunk, PlaceShown
+from storage.text.records import TextClause, TextQuery
+
+if TYPE_CHECKING:
+    from storage.catalog.reader import Reader
+    from storage.text import TextIndex
+
+Matching: TypeAlias = Literal["exact", "prefix"]
+
+MAX_NAME_CHARACTERS: Final = 500
+MAX_DEFINING_CHUNKS: Final = 5_000
+MAX_NAMES_BY_PREFIX: Final = 200
+_BREAK = re.compile(rb"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolHit:
+    """One definition."""
+
+    name: str
+    kind: str
+    scope: str
+    signature: str
+    """its first line, or the signature that the cutter took from it"""
+    repository: str
+    root: str
+    snapshot: str
+    path: str
+    path_b64: str | None
+    start_line: int
+    """1-based"""
+    end_line: int
+    """inclusive"""
+    language: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The definition as plain JSON values."""
+        return {"schema": HIT_SCHEMA, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolResult:
+    """Definitions, best first."""
+
+    definitions: tuple[SymbolHit, ...]
+    complete: bool
+    """False when there are too many definitions of the name to look at them all"""
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        definitions = [each.to_json() for each in self.definitions]
+        return {"schema": HIT_SCHEMA, "complete": self.complete, "definitions": definitions}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    definition: Definition
+    chunk: FoundChunk
+    place: PlaceShown
+    fit: float
+
+
+async def find_symbol(
+    name: str,
+    *,
+    repositories: frozenset[str],
+    catalog: Reader,
+    text_index: TextIndex,
+    languages: frozenset[str] | None = None,
+    k: int = 20,
+    matching: Matching = "exact",
+) -> SymbolResult:
+    """The definitions of a name: exact case first, then other cases; seldom wanted places last; by path and line.
+
+    A qualified name (``Class.method``, ``ns::f``) finds the definitions within that scope only.
+    With ``prefix`` matching, names that begin with ``name`` are found too, after those that equal it.
+    """
+    wanted = queried_name(name) if 0 < len(name) <= MAX_NAME_CHARACTERS else None
+    if wanted is None:
+        raise BadRequest(
+            f"{name[:80]!r} is no name of a definition; give one of at most {MAX_NAME_CHARACTERS} characters"
+        )
+    if not 1 <= k <= MAX_K:
+        raise BadRequest(f"k is {k}, it must be between 1 and {MAX_K}")
+    names = [wanted.name]
+    if matching == "prefix":
+        names += await asyncio.to_thread(text_index.symbols_with_prefix, wanted.name, MAX_NAMES_BY_PREFIX)
+    query = TextQuery(tuple(TextClause("symbol", each) for each in names), repositories, languages)
+    chunks = await asyncio.to_thread(text_index.search, query, MAX_DEFINING_CHUNKS)
+    places = await hits.places_of(catalog, {hit.cut_id for hit in chunks.hits}, repositories)
+    shown = [hit.chunk_id for hit in chunks.hits if hit.cut_id in places]
+    rows = await hits.chunks_by_id(catalog, shown, with_signatures=True)
+    found = []
+    for chunk_id, definitions in (await hits.definitions_in(catalog, shown)).items():
+        chunk = rows.get(chunk_id)
+        for each in definitions:
+            fit = _fit(each, wanted, matching)
+            if chunk is not None and fit > 0:
+                found += [_Found(each, chunk, place, fit) for place in places[chunk.cut_id]]
+    found.sort(key=_order)
+    page = found[:k]
+    texts = await hits.texts_of(catalog, {each.chunk.cut_id for each in page})
+    lines = {cut_id: _BREAK.split(text.text) for cut_id, text in texts.items()}
+    complete = chunks.exhausted and len(names) <= MAX_NAMES_BY_PREFIX
+    return SymbolResult(tuple(_hit(each, lines) for each in page), complete)
+
+
+def _fit(definition: Definition, wanted: QueriedName, matching: Matching) -> float:
+    fit = match_of(definition, wanted)
+    if fit == 0 and matching == "prefix" and definition.name.lower().startswith(wanted.name.lower()):
+        shortened = Definition(0, wanted.name, definition.kind, definition.scope, 0, 0)
+        same_case = definition.name.startswith(wanted.name)
+        fit = 0.5 * match_of(shortened, wanted) * (1.0 if same_case else WRONG_CASE_FIT)
+        return fit if not wanted.scope or fit >= 0.5 * WRONG_CASE_FIT else 0.0
+    return fit if not wanted.scope or fit >= WRONG_CASE_FIT else 0.0
+
+
+def _order(found: _Found) -> tuple[float, float, str, bytes, int]:
+    place = found.place
+    return -found.fit, -place_penalty(place), place.repository, place.path, found.definition.start_line
+
+
+def _hit(found: _Found, lines: Mapping[int, list[bytes]]) -> SymbolHit:
+    definition, place = found.definition, found.place
+    text = lines.get(found.chunk.cut_id, [])
+    leads = definition.name == found.chunk.symbol and definition.start_line == found.chunk.start_line
+    line = text[definition.start_line - 1] if 0 < definition.start_line <= len(text) else b""
+    shown, exact = printable_path(place.path)
+    return SymbolHit(
+        name=definition.name,
+        kind=definition.kind,
+        scope=definition.scope,
+        signature=(leads and found.chunk.signature) or line.decode("utf-8", "replace").strip()[:400],
+        repository=place.repository,
+        root=display(place.root),
+        snapshot=place.snapshot,
+        path=shown,
+        path_b64=exact,
+        start_line=definition.start_line,
+        end_line=definition.end_line,
+        language=place.language,
+    )

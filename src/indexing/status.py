@@ -1,0 +1,246 @@
+"""What is in a data directory, how old it is, who owns it, and what is wrong; beside an owner or without one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+
+from indexing.sources import RootIdentity, display, identify, same_root
+from storage import DataDirectory, TextIndex, TextIndexError, damage_mark, open_reader
+
+if TYPE_CHECKING:
+    from indexing.settings import Settings
+    from storage import Reader, Repository
+
+STATUS_SCHEMA: Final = 1
+"""Version of the JSON: raised when a key changes its meaning or goes; new keys may come without."""
+
+MOST_FAILED: Final = 5
+"""Failed files that are named for a repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A repository's last job; times in milliseconds since 1970."""
+
+    id: str
+    state: str
+    reason: str
+    started_at: int | None
+    ended_at: int | None
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryStatus:
+    """One repository."""
+
+    uuid: str
+    root: str
+    """printable"""
+    files: int
+    source_bytes: int
+    chunks: int
+    stored_bytes: int
+    """compressed texts in the catalog, those in their grace period included"""
+    scanned_seconds_ago: float | None
+    """since the end of the last complete scan; None before the first"""
+    job: JobStatus | None
+    pending_files: int
+    """that a run has in hand"""
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One data directory."""
+
+    data_dir: str
+    owner: str
+    """who is writing; empty if nobody is"""
+    catalog_bytes: int
+    text_bytes: int
+    other_bytes: int
+    """catalogs that were moved aside, and what else lies there"""
+    pending_chunks: int
+    """in the catalog, but not findable yet"""
+    repositories: tuple[RepositoryStatus, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems and not any(repository.problems for repository in self.repositories)
+
+
+async def status(settings: Settings) -> Status:
+    """Look at a data directory without owning it; raises the errors of ``storage.open_reader``."""
+    directory = DataDirectory(settings.storage.data_dir)
+    if directory.path.exists():
+        await asyncio.to_thread(directory.check_readable)
+    owner = await asyncio.to_thread(owner_of, directory)
+    async with open_reader(directory.catalog) as reader:
+        repositories = [await _repository(reader, each, owned=bool(owner)) for each in await reader.repositories()]
+        followed, problems = await asyncio.to_thread(_followed, directory.text)
+        ((pending,),) = await reader.query("SELECT COUNT(*) FROM chunks WHERE chunk_id > ?", (followed,))
+    problems += await asyncio.to_thread(_marks, directory)
+    if pending and not owner:
+        problems.append(f"{pending} chunks are not findable yet; the next 'codetrove index' adds them")
+    catalog, text, everything = await asyncio.to_thread(_sizes, directory)
+    return Status(
+        str(directory.path), owner, catalog, text, everything - catalog - text, pending, tuple(repositories),
+        tuple(problems),
+    )  # fmt: skip
+
+
+def owner_of(directory: DataDirectory) -> str:
+    """Return who holds the owner's lock, empty if nobody does.
+
+    Trying the lock would make an owner that starts at the same moment fail, so the process that the lock file names is
+    asked whether it has the file open.
+    """
+    import psutil  # noqa: PLC0415 - only a status needs it
+
+    try:
+        text = directory.owner_lock.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+    named = re.match(r"process (\d+)\b", text)
+    if named is None:
+        return ""
+    lock = str(directory.owner_lock.resolve())
+    try:
+        files = psutil.Process(int(named[1])).open_files()
+    except psutil.AccessDenied:
+        return f"{text} (of another user)"
+    except psutil.Error:
+        return ""
+    return text if any(file.path == lock for file in files) else ""
+
+
+def to_json(found: Status) -> dict[str, Any]:
+    """Return a status as plain JSON values."""
+    from dataclasses import asdict  # noqa: PLC0415 - only a program's caller needs it
+
+    return {"schema": STATUS_SCHEMA, **asdict(found)}
+
+
+async def _repository(reader: Reader, repository: Repository, *, owned: bool) -> RepositoryStatus:
+    snapshot = (repository.snapshot_id,)
+    ((files, source_bytes),) = await reader.query(
+        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM entries WHERE snapshot_id = ?", snapshot
+    )
+    ((chunks,),) = await reader.query(
+        "SELECT COUNT(*) FROM chunks WHERE cut_id IN (SELECT cut_id FROM entries WHERE snapshot_id = ?)", snapshot
+    )
+    ((stored,),) = await reader.query(
+        "SELECT COALESCE(SUM(LENGTH(body)), 0) FROM texts"
+        " WHERE id IN (SELECT text_id FROM cuts WHERE repository_id = ?)",
+        (repository.id,),
+    )
+    job = await _last_job(reader, repository)
+    in_hand = await reader.query(
+        "SELECT paths FROM batches JOIN jobs ON jobs.id = job_id WHERE repository_id = ?", (repository.id,)
+    )
+    problems = await asyncio.to_thread(lambda: list(_root_problems(repository)))
+    if job is not None:
+        problems += await _job_problems(reader, job, owned=owned)
+    if repository.scanned_at is None and job is None:
+        problems.append(f"not indexed yet; run 'codetrove index {display(repository.root.path)}'")
+    age = None if repository.scanned_at is None else max(0.0, time() - repository.scanned_at / 1000)
+    return RepositoryStatus(
+        repository.uuid, display(repository.root.path), files, source_bytes, chunks, stored, age, job,
+        sum(paths.count(b"\0") + 1 for (paths,) in in_hand), tuple(problems),
+    )  # fmt: skip
+
+
+async def _last_job(reader: Reader, repository: Repository) -> JobStatus | None:
+    rows = await reader.query(
+        "SELECT id, state, reason, started_at, ended_at, failed FROM jobs WHERE repository_id = ?"
+        " ORDER BY created_at DESC, rowid DESC LIMIT 1",
+        (repository.id,),
+    )
+    return JobStatus(*rows[0]) if rows else None
+
+
+async def _job_problems(reader: Reader, job: JobStatus, *, owned: bool) -> list[str]:
+    if job.state in ("queued", "running"):
+        return [] if owned else ["the last run was interrupted; 'codetrove index' goes on from there"]
+    if job.state in ("failed", "cancelled"):
+        return [f"the last run did not come to its end: {job.reason}"]
+    if not job.failed:
+        return []
+    rows = await reader.query(
+        "SELECT path, reason FROM outcomes WHERE job_id = ? AND outcome = 'failed' ORDER BY path LIMIT ?",
+        (job.id, MOST_FAILED),
+    )
+    named = ", ".join(f"{display(path)} ({reason})" for path, reason in rows)
+    return [f"{job.failed} files failed in the last run" + (f": {named}" if named else "")]
+
+
+def _root_problems(repository: Repository) -> list[str]:
+    root = repository.root
+    try:
+        descriptor = os.open(root.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        return [f"the root cannot be opened: {error.strerror}; 'codetrove forget' takes it out"]
+    try:
+        now = identify(descriptor)
+    finally:
+        os.close(descriptor)
+    if same_root(RootIdentity(root.device, root.inode, root.boot_id), now):
+        return []
+    return ["another directory is at the root now; if it is right, run 'codetrove index --accept-root'"]
+
+
+def _followed(text: Path) -> tuple[int, list[str]]:
+    """Return the last chunk that the text index holds, and what is wrong with the index."""
+    try:
+        index = TextIndex.open_for_reading(text)
+    except TextIndexError as error:
+        return 0, [f"{error}"]
+    try:
+        mark = index.watermark()
+    except TextIndexError as error:
+        return 0, [f"{error}"]
+    finally:
+        index.close()
+    return (
+        (0, ["the text index has no watermark; the next 'codetrove index' makes it again"])
+        if mark is None
+        else (
+            mark.chunk_id,
+            [],
+        )
+    )
+
+
+def _marks(directory: DataDirectory) -> list[str]:
+    found = []
+    mark = damage_mark(directory.catalog)
+    if mark is not None:
+        found.append(f"{mark}; the next 'codetrove index' moves it aside and indexes again")
+    if directory.pending_restore.exists():
+        found.append("a backup lies ready; it is taken in at the next start of an owner")
+    return found
+
+
+def _sizes(directory: DataDirectory) -> tuple[int, int, int]:
+    """Return bytes on disk of the catalog, of the text index, and of everything."""
+    return _size(directory.catalog.parent), _size(directory.text), _size(directory.path)
+
+
+def _size(path: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(path):
+        for name in names:
+            try:
+                total += os.lstat(f"{parent}/{name}").st_blocks * 512
+            except FileNotFoundError:
+                continue
+    return total

@@ -1,0 +1,126 @@
+"""A damaged, foreign or killed text index is an error that can be repaired, never a crash."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tantivy
+
+from storage import TextClause, TextDocument, TextIndex, TextIndexError, TextQuery, Watermark
+
+HEAP_BYTES = 15_000_000
+ALL = TextQuery((TextClause("code", "alpha"),), frozenset({"r1"}))
+
+WRITER = """
+import sys
+from pathlib import Path
+from storage import TextDocument, TextIndex, Watermark
+index = TextIndex.open(Path(sys.argv[1]), heap_bytes=15_000_000, threads=1)
+mark = index.watermark()
+number = mark.chunk_id if mark else 0
+while True:
+    chunks = range(number + 1, number + 4)
+    index.add([TextDocument(each, each, "r1", "python", "", "alpha", "") for each in chunks])
+    number += 3
+    index.commit(Watermark("c", "i", number, 0))
+    sys.stdout.write(f"{number}\\n")
+    sys.stdout.flush()
+"""
+
+
+def fill(path: Path, count: int = 50) -> None:
+    index = TextIndex.open(path, heap_bytes=HEAP_BYTES, threads=1)
+    index.add([TextDocument(number, number, "r1", "python", "", f"alpha b{number}", "") for number in range(1, count)])
+    index.commit(Watermark("c", "i", count - 1, 0))
+    index.close()
+
+
+def try_everything(path: Path) -> None:
+    index = TextIndex.open(path, heap_bytes=HEAP_BYTES, threads=1)
+    try:
+        index.watermark()
+        index.search(ALL, 10)
+        list(index.chunk_ids())
+        _ = index.document_count
+    finally:
+        index.close()
+
+
+def test_f102_a_killed_writer_leaves_exactly_its_last_commit(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    for commits in (1, 2, 5, 9):
+        child = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        assert child.stdout is not None
+        acknowledged = 0
+        for _ in range(commits):
+            acknowledged = int(child.stdout.readline())
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        index = TextIndex.open(path, heap_bytes=HEAP_BYTES, threads=1)
+        mark = index.watermark()
+        assert mark is not None
+        assert mark.chunk_id >= acknowledged
+        assert list(index.chunk_ids()) == list(range(1, mark.chunk_id + 1))
+        index.close()
+
+
+@pytest.mark.parametrize("damage", ["truncate", "empty", "remove"])
+@pytest.mark.parametrize("suffix", ["meta.json", ".term", ".idx", ".store", ".fast", ".fieldnorm"])
+def test_f102_a_damaged_file_is_an_error_that_wiping_repairs(tmp_path: Path, suffix: str, damage: str) -> None:
+    path = tmp_path / "text"
+    fill(path)
+    for file in path.iterdir():
+        if file.name.endswith(suffix):
+            if damage == "remove":
+                file.unlink()
+            else:
+                os.truncate(file, 0 if damage == "empty" else file.stat().st_size // 2)
+    if (suffix, damage) == ("meta.json", "remove"):
+        # Nothing says any more that there was an index: it is a new, empty one.
+        index = TextIndex.open(path, heap_bytes=HEAP_BYTES, threads=1)
+        assert index.watermark() is None
+        index.close()
+    else:
+        with pytest.raises(TextIndexError):
+            try_everything(path)
+    TextIndex.wipe(path)
+    fill(path)
+    try_everything(path)
+
+
+def test_f102_an_index_of_another_layout_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.mkdir()
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("body")
+    writer = tantivy.Index(builder.build(), str(path)).writer(HEAP_BYTES, 1)
+    writer.commit()
+    writer.wait_merging_threads()
+    with pytest.raises(TextIndexError):
+        TextIndex.open(path, heap_bytes=HEAP_BYTES, threads=1)
+    with pytest.raises(TextIndexError, match="layout of another version"):
+        TextIndex.open_for_reading(path)
+
+
+def test_a_panic_inside_tantivy_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    from storage.text.errors import translated
+
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("body")
+    index = tantivy.Index(builder.build())
+    with pytest.raises(TextIndexError, match="greater than 0"), translated("to search"):
+        index.searcher().search(tantivy.Query.all_query(), 0, count=False)
+
+
+def test_wiping_what_is_not_there_is_nothing(tmp_path: Path) -> None:
+    TextIndex.wipe(tmp_path / "text")
+    assert not (tmp_path / "text").exists()
