@@ -17,28 +17,9 @@ from storage.errors import DataDirectoryInUse, DataDirectoryUnsuitable
 if TYPE_CHECKING:
     from types import TracebackType
 
-NETWORK_FILE_SYSTEMS = frozenset(
-    {
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "ncpfs",
-        "9p",
-        "afs",
-        "ceph",
-        "glusterfs",
-        "lustre",
-        "beegfs",
-        "gpfs",
-        "fuse.sshfs",
-        "fuse.s3fs",
-        "fuse.rclone",
-        "fuse.glusterfs",
-        "fuse.ceph-fuse",
-    }  # fmt: skip
-)
+_NETWORK = {"9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"}
+_NETWORK_IN_USER_SPACE = {"fuse.ceph-fuse", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"}
+NETWORK_FILE_SYSTEMS = frozenset(_NETWORK | _NETWORK_IN_USER_SPACE)
 """File systems on which SQLite's WAL (shared memory) and ``flock`` are not dependable (sqlite.org/wal.html)."""
 
 _MOUNT_FIELDS = 3

@@ -118,6 +118,7 @@ def _serve() -> None:
         child = os.fork()
         if child == 0:
             os.close(reading)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             _child(order, writing)
         os.close(writing)
         _say({"pid": child})

@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 QUEUED_COMMITS = 64
 CHUNKS_A_PAGE = 2_000
 ROOM_POLL_SECONDS = 1.0
+COMMIT_SHARE = 6
+"""Wait at least this many times as long as the last commit took."""
 
 
 class TextFeed:
@@ -213,7 +215,7 @@ class TextFeed:
         while (group := await self._next(deadline)) is not None:
             self._taken += len(group)
             if group and deadline is None:
-                deadline = monotonic() + self._interval
+                deadline = monotonic() + self._patience()
             try:
                 await self._in_thread(partial(self._apply, group))
                 if deadline is not None and monotonic() >= deadline:
@@ -224,6 +226,13 @@ class TextFeed:
                 deadline = None
         if deadline is not None:
             await self._commit_and_tell()
+
+    def _patience(self) -> float:
+        """Return how long a change may wait for its commit: under load up to twice the interval.
+
+        A commit writes a segment, and small segments are merged again and again: committing must not become the work.
+        """
+        return min(2 * self._interval, max(self._interval, COMMIT_SHARE * self._commit_seconds))
 
     async def _next(self, deadline: float | None) -> list[NewChunks | Collected] | None:
         """Return what has been handed in, nothing at the deadline, None when there will be no more."""
@@ -236,7 +245,9 @@ class TextFeed:
             return None
 
     async def _commit_and_tell(self) -> None:
+        began = monotonic()
         await self._in_thread(self._commit)
+        self._commit_seconds = monotonic() - began
         added, self._uncommitted = self._uncommitted, 0
         if self._on_searchable is not None and added:
             self._on_searchable(added)

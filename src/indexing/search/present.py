@@ -39,6 +39,7 @@ async def present(request: SearchRequest, query: Query, found: Found, catalog: R
     """The hits. One whose text went away since it was found is left out."""
     texts = await hits.texts_of(catalog, {each.best.chunk.cut_id for each in found.ranked})
     kept = [each for each in found.ranked if each.best.chunk.cut_id in texts]
+    signatures = await hits.signatures_of(catalog, [each.best.chunk.chunk_id for each in kept])
     stale: dict[int, bool] = {}
     if request.check_disk:
         stale = await asyncio.to_thread(_stale, kept, texts)
@@ -48,6 +49,7 @@ async def present(request: SearchRequest, query: Query, found: Found, catalog: R
             each,
             found,
             texts[each.best.chunk.cut_id],
+            signature=signatures.get(each.best.chunk.chunk_id, ""),
             highlighter=highlighter,
             lines=request.snippet_lines,
             stale=stale.get(each.best.place.entry_id),
@@ -73,7 +75,14 @@ def _stale(ranked: Sequence[Ranked], texts: Mapping[int, ShownText]) -> dict[int
 
 
 def _hit(
-    ranked: Ranked, found: Found, text: ShownText, *, highlighter: Highlighter, lines: int, stale: bool | None
+    ranked: Ranked,
+    found: Found,
+    text: ShownText,
+    *,
+    signature: str,
+    highlighter: Highlighter,
+    lines: int,
+    stale: bool | None,
 ) -> Hit:
     chunk, place = ranked.best.chunk, ranked.best.place
     fused = found.fused[chunk.chunk_id]
@@ -92,7 +101,7 @@ def _hit(
         symbol=chunk.symbol,
         kind=chunk.kind,
         scope=chunk.scope,
-        signature=chunk.signature,
+        signature=signature,
         language=place.language,
         text=body,
         snippet=highlighter.snippet(body, ranked.start_line, lines),

@@ -106,7 +106,7 @@ async def find_symbol(
     chunks = await asyncio.to_thread(text_index.search, query, MAX_DEFINING_CHUNKS)
     places = await hits.places_of(catalog, {hit.cut_id for hit in chunks.hits}, repositories)
     shown = [hit.chunk_id for hit in chunks.hits if hit.cut_id in places]
-    rows = await hits.chunks_by_id(catalog, shown, with_signatures=True)
+    rows = await hits.chunks_by_id(catalog, shown)
     found = []
     for chunk_id, definitions in (await hits.definitions_in(catalog, shown)).items():
         chunk = rows.get(chunk_id)
@@ -118,8 +118,9 @@ async def find_symbol(
     page = found[:k]
     texts = await hits.texts_of(catalog, {each.chunk.cut_id for each in page})
     lines = {cut_id: _BREAK.split(text.text) for cut_id, text in texts.items()}
+    signatures = await hits.signatures_of(catalog, [each.chunk.chunk_id for each in page])
     complete = chunks.exhausted and len(names) <= MAX_NAMES_BY_PREFIX
-    return SymbolResult(tuple(_hit(each, lines) for each in page), complete)
+    return SymbolResult(tuple(_hit(each, lines, signatures) for each in page), complete)
 
 
 def _fit(definition: Definition, wanted: QueriedName, matching: Matching) -> float:
@@ -137,7 +138,7 @@ def _order(found: _Found) -> tuple[float, float, str, bytes, int]:
     return -found.fit, -place_penalty(place), place.repository, place.path, found.definition.start_line
 
 
-def _hit(found: _Found, lines: Mapping[int, list[bytes]]) -> SymbolHit:
+def _hit(found: _Found, lines: Mapping[int, list[bytes]], signatures: Mapping[int, str]) -> SymbolHit:
     definition, place = found.definition, found.place
     text = lines.get(found.chunk.cut_id, [])
     leads = definition.name == found.chunk.symbol and definition.start_line == found.chunk.start_line
@@ -147,7 +148,7 @@ def _hit(found: _Found, lines: Mapping[int, list[bytes]]) -> SymbolHit:
         name=definition.name,
         kind=definition.kind,
         scope=definition.scope,
-        signature=(leads and found.chunk.signature) or line.decode("utf-8", "replace").strip()[:400],
+        signature=(leads and signatures.get(found.chunk.chunk_id)) or line.decode("utf-8", "replace").strip()[:400],
         repository=place.repository,
         root=display(place.root),
         snapshot=place.snapshot,

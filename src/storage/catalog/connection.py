@@ -75,7 +75,8 @@ def open_for_writing(catalog: Path, *, busy_timeout: float = BUSY_TIMEOUT_SECOND
     """Open the catalog read-write, creating the file; transactions are opened by hand.
 
     WAL with ``synchronous=FULL``: a commit that returned survives a power cut. Raises ``CatalogTooNew`` for a catalog
-    of a newer program, before anything is changed in it; ``CatalogBusy`` when it is locked for ``busy_timeout`` seconds.
+    of a newer program, before anything is changed in it, and ``CatalogBusy`` when another process keeps it locked for
+    ``busy_timeout`` seconds.
     """
     with translated(catalog):
         connection = sqlite3.connect(catalog, timeout=busy_timeout, isolation_level=None, check_same_thread=False)

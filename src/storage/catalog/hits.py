@@ -56,7 +56,6 @@ class FoundChunk:
     symbol: str
     kind: str
     scope: str
-    signature: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +109,19 @@ async def places_of(
     return {cut_id: tuple(found) for cut_id, found in places.items()}
 
 
-async def chunks_by_id(
-    reader: Reader, chunk_ids: Collection[int], *, with_signatures: bool = False
-) -> dict[int, FoundChunk]:
-    """The rows of chunks; those that are gone are absent. Signatures cost the unpacking of an outline a file."""
+async def chunks_by_id(reader: Reader, chunk_ids: Collection[int]) -> dict[int, FoundChunk]:
+    """The rows of chunks; those that are gone are absent."""
     rows = await reader.query(
         "SELECT chunk_id, cut_id, start_byte, end_byte, start_line, end_line, symbol, kind, scope"
         " FROM chunks WHERE chunk_id IN (SELECT value FROM json_each(?))",
         (_json(chunk_ids),),
     )
-    outlines = await _outlines_of(reader, [row[0] for row in rows]) if with_signatures else {}
-    return {row[0]: FoundChunk(*row, outlines[row[0]].signature if row[0] in outlines else "") for row in rows}
+    return {row[0]: FoundChunk(*row) for row in rows}
+
+
+async def signatures_of(reader: Reader, chunk_ids: Collection[int]) -> dict[int, str]:
+    """The signatures of chunks, for the few that are shown: each file's outline is unpacked for it."""
+    return {chunk_id: outline.signature for chunk_id, outline in (await _outlines_of(reader, chunk_ids)).items()}
 
 
 async def first_chunks(reader: Reader, cut_ids: Collection[int]) -> dict[int, int]:

@@ -100,8 +100,10 @@ def finish_scan(connection: sqlite3.Connection, repository_id: int, rules: str, 
 def forget(connection: sqlite3.Connection, repository_id: int) -> None:
     """Remove a repository's entries and jobs and let its cuts go with the next collection of garbage."""
     for statement in (
-        "DELETE FROM path_words WHERE rowid IN (SELECT entries.id FROM entries JOIN snapshots"
-        " ON snapshots.id = snapshot_id WHERE repository_id = ?)",
+        (
+            "DELETE FROM path_words WHERE rowid IN (SELECT entries.id FROM entries JOIN snapshots"
+            " ON snapshots.id = snapshot_id WHERE repository_id = ?)"
+        ),
         "DELETE FROM entries WHERE snapshot_id IN (SELECT id FROM snapshots WHERE repository_id = ?)",
         "DELETE FROM exclusions WHERE snapshot_id IN (SELECT id FROM snapshots WHERE repository_id = ?)",
         "DELETE FROM suspects WHERE snapshot_id IN (SELECT id FROM snapshots WHERE repository_id = ?)",

@@ -13,7 +13,7 @@ import tantivy
 
 from storage.errors import TextIndexError
 from storage.text.errors import translated
-from storage.text.layout import register_tokenizers, schema
+from storage.text.layout import register_tokenizers, schema, words_of_code
 from storage.text.queries import build_query
 from storage.text.records import TextDocument, TextHit, TextHits, TextQuery, Watermark
 
@@ -251,13 +251,13 @@ def _document(source: TextDocument) -> tantivy.Document:
     document.add_text("language", source.language)
     if source.kind:
         document.add_text("kind", source.kind)
-    document.add_text("code", source.code)
+    document.add_text("code", words_of_code(source.code))
     if source.words:
         document.add_text("parts", source.words)
     for name in source.symbols:
         document.add_text("symbol", name)
     if source.scope:
-        document.add_text("scope", source.scope)
+        document.add_text("scope", words_of_code(source.scope))
     return document
 
 
