@@ -128,3 +128,21 @@ def left_after_a_second(data: Path) -> list[psutil.Process]:
     """Worker processes that still run a second from now; returns as soon as none does."""
     _, alive = psutil.wait_procs(processes_in(data), timeout=1.0)
     return [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def write(root: Path, contents: Mapping[str, str]) -> None:
+    """Bring the files below ``root`` to these contents; those that have them already are not touched."""
+    for name, content in contents.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists() or file.read_text() != content:
+            file.write_text(content)
+
+
+def lost(data: Path, notes: Path) -> list[str]:
+    """Files of `Order.acknowledged` that the catalog does not hold in the acknowledged version or a later one."""
+    if not notes.exists():
+        return []
+    acknowledged = [line.split() for line in notes.read_text().splitlines()]
+    kept = {bytes(path): seq for path, seq in rows(data, "SELECT path, seq FROM entries")}  # type: ignore[arg-type]
+    return [path for path, seq in acknowledged if int(str(kept.get(bytes.fromhex(path), -1))) < int(seq)]

@@ -75,6 +75,7 @@ class TextFeed:
         self._applied_chunk = 0
         self._applied_deletion = 0
         self._uncommitted = 0
+        self._commit_seconds = 0.0
         self._handed_in = self._taken = 0
         self._settled = asyncio.Event()
         self._settled.set()

@@ -95,5 +95,16 @@ def _read_frames(frames: SimpleQueue[bytes]) -> None:
         frames.put(stream.read(int.from_bytes(length, "big")))
 
 
+def _run() -> None:
+    """End at once however ``main`` ends: a normal exit aborts while the reading thread holds stdin."""
+    try:
+        main()
+    except BrokenPipeError:
+        os._exit(0)  # the parent died while it was being answered
+    except BaseException:  # noqa: BLE001  (the process ends here, and its message is all that is left of it)
+        traceback.print_exc()
+        os._exit(1)
+
+
 if __name__ == "__main__":
-    main()
+    _run()

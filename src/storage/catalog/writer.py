@@ -242,7 +242,7 @@ class Writer:
         if self._connection is not None:
             await self._in_thread(self._connection.close)
         if self._thread is not None:
-            self._thread.shutdown(wait=True)
+            await asyncio.to_thread(self._thread.shutdown)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

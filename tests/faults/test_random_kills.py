@@ -1,0 +1,45 @@
+"""Row 1: kills at random moments, one after the other on the same data directory, while the tree changes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from pathlib import Path
+from threading import Timer
+
+from tests.faults import state
+from tests.faults.driver import Driver, Order
+
+KILLS = 30
+
+
+def test_f001_thirty_kills_at_random_moments(driver: Driver, tmp_path: Path) -> None:
+    root, data, notes = tmp_path / "tree", tmp_path / "data", tmp_path / "acknowledged"
+    draw = random.Random(30)
+    contents = state.small_tree()
+    killed = 0
+    for number in range(KILLS):
+        contents[f"pkg0/added{number % 5}.py"] = f"def added{number}(value):\n    return value + {number}\n"
+        contents[draw.choice(sorted(contents))] = f"count = {number}\n"
+        state.write(root, contents)
+        notes.unlink(missing_ok=True)
+        order = Order(str(data), str(root), acknowledged=str(notes))
+        child = driver.begin(order)
+        # From before the data directory exists to after the job's end, which takes half a second here.
+        kill = Timer(draw.uniform(0.0, 0.45), os.kill, (child, signal.SIGKILL))
+        kill.start()
+        outcome = driver.end()
+        kill.cancel()
+        kill.join()
+        killed += outcome.killed
+        assert outcome.killed or outcome.report["state"] == "succeeded"
+        assert not state.lost(data, notes)
+    assert killed >= KILLS // 2
+    assert driver.run(Order(str(data), str(root))).report["state"] == "succeeded"
+    assert asyncio.run(state.findings(data)) == []
+    asyncio.run(state.from_scratch(tmp_path / "reference", data))
+    assert state.dump(data) == state.dump(tmp_path / "reference")
+    assert state.text_ids(data) == state.text_ids(tmp_path / "reference")
+    assert not state.left_after_a_second(data)
