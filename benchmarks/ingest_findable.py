@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -40,14 +41,13 @@ class Delays:
 def sampled_delays(catalog: Path, index: TextIndex, *, most: int, every_seconds: float) -> Iterator[Delays]:
     """Take at most ``most`` samples, one each ``every_seconds``, until the context ends."""
     delays, stop = Delays(), threading.Event()
-    arguments = {"most": most, "every_seconds": every_seconds}
-    thread = threading.Thread(target=_sample, args=(catalog, index, delays, stop), kwargs=arguments, daemon=True)
-    thread.start()
-    try:
-        yield delays
-    finally:
-        stop.set()
-        thread.join()
+    with ThreadPoolExecutor(1, thread_name_prefix="findable") as pool:
+        sampling = pool.submit(_sample, catalog, index, delays, stop, most=most, every_seconds=every_seconds)
+        try:
+            yield delays
+        finally:
+            stop.set()
+        sampling.result()
 
 
 def _sample(
@@ -71,7 +71,7 @@ def _sample(
 
 def _follow(index: TextIndex, name: str, cut_id: int, repository: str, *, since: float, delays: Delays) -> None:
     # Only chunks of its own cut count, so that an older definition of the same name is no answer.
-    query = TextQuery((TextClause("symbol", name),), frozenset({repository}), cut_ids=[cut_id])
+    query = TextQuery((TextClause("symbol", name), TextClause("code", name)), frozenset({repository}), cut_ids=[cut_id])
     while not index.search(query, 1).hits:
         if perf_counter() - since > GIVE_UP_SECONDS:
             delays.given_up.append(name)
@@ -88,9 +88,9 @@ def _last_chunk(connection: sqlite3.Connection) -> int:
 def _definition(connection: sqlite3.Connection, after: int, upto: int) -> tuple[str, int, str] | None:
     """The newest definition among the new chunks: (name, cut id, repository)."""
     row: tuple[str, int, str] | None = connection.execute(
-        "SELECT name, cut_id, uuid FROM symbols JOIN chunks USING (chunk_id) JOIN cuts ON cuts.id = cut_id"
+        "SELECT symbol, cut_id, uuid FROM chunks JOIN cuts ON cuts.id = cut_id"
         " JOIN repositories ON repositories.id = repository_id"
-        " WHERE chunk_id > ? AND chunk_id <= ? AND length(name) BETWEEN 6 AND 60 ORDER BY chunk_id DESC LIMIT 1",
+        " WHERE chunk_id > ? AND chunk_id <= ? AND length(symbol) BETWEEN 6 AND 60 ORDER BY chunk_id DESC LIMIT 1",
         (after, upto),
     ).fetchone()
     return row

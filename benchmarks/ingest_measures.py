@@ -7,6 +7,7 @@ import platform
 import sqlite3
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,13 +48,13 @@ class Usage:
 def sampled_usage() -> Iterator[Usage]:
     """Sample this process and its children until the context ends."""
     usage, stop = Usage(), threading.Event()
-    thread = threading.Thread(target=_sample, args=(usage, stop), name="usage", daemon=True)
-    thread.start()
-    try:
-        yield usage
-    finally:
-        stop.set()
-        thread.join()
+    with ThreadPoolExecutor(1, thread_name_prefix="usage") as pool:
+        sampling = pool.submit(_sample, usage, stop)
+        try:
+            yield usage
+        finally:
+            stop.set()
+        sampling.result()
 
 
 def _sample(usage: Usage, stop: threading.Event) -> None:

@@ -123,7 +123,7 @@ class Owner:
     async def job_for(self, repository: Repository) -> AsyncIterator[IndexJob]:
         """Prepare a job that brings a repository up to date; its worker process ends with the context."""
         others = await self.reader.repositories()
-        rules = self.rules_for(repository, others)
+        rules = await asyncio.to_thread(self.rules_for, repository, others)
         settings = self.settings
         setup = WorkerSetup(
             catalog=str(self.directory.catalog),
@@ -176,7 +176,7 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
     owner: Owner | None = None
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(directory.prepare)
-        stack.enter_context(Ownership(directory))
+        await asyncio.to_thread(stack.enter_context, Ownership(directory))
         await asyncio.to_thread(_guard_against_crash_loop, settings, directory)
         former = await asyncio.to_thread(lambda: take_in_restore(directory, now_ms=_now_ms()))
         if former is not None:

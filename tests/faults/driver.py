@@ -18,15 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from indexing.runtime import open_owner
-from indexing.settings import load_settings
+from indexing.settings import Settings
 from storage import Committed, Writer
 from storage.faults import arm
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
-
-    from indexing.settings import Settings
 
 T = TypeVar("T")
 
@@ -72,9 +70,14 @@ class Outcome:
 class Driver:
     """One server and its client; it works on one order at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, preexec: Callable[[], None] | None = None) -> None:
+        """Start the server; ``preexec`` runs in its process before its program does."""
         self._server = subprocess.Popen(
-            [sys.executable, "-P", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-P", __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=preexec,  # noqa: PLW1509  (before any thread of ours)
         )
 
     def __enter__(self) -> Self:
@@ -108,7 +111,11 @@ class Driver:
 
 def settings_for(data: Path | str, overrides: dict[str, object] | None = None) -> Settings:
     """Settings of a data directory with `SMALL_STEPS`."""
-    return load_settings(None, SMALL_STEPS | {"storage.data_dir": str(data), "log.level": "error"} | (overrides or {}))
+    groups: dict[str, dict[str, object]] = {}
+    for key, value in (SMALL_STEPS | {"storage.data_dir": str(data)} | (overrides or {})).items():
+        group, _, name = key.partition(".")
+        groups.setdefault(group, {})[name] = value
+    return Settings(**groups)  # type: ignore[arg-type]
 
 
 def _serve() -> None:

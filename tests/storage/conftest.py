@@ -113,7 +113,7 @@ class FilledCatalog:
         self.connection.close()
 
 
-def file_version(  # noqa: PLR0913
+def file_version(
     place: Place,
     text: str,
     *,
@@ -150,9 +150,7 @@ def chunks_of(body: bytes, signature: str = "") -> tuple[Chunk, ...]:
         name = line.split()[-1].decode()
         symbol = Symbol(name, "function", number, number)
         end = position + len(line)
-        chunks.append(
-            Chunk(position, end, number, number, name, "function", signature=signature, symbols=(symbol,))
-        )
+        chunks.append(Chunk(position, end, number, number, name, "function", signature=signature, symbols=(symbol,)))
         position = end
     return tuple(chunks)
 

@@ -63,7 +63,8 @@ def why(hit: Hit) -> str:
     """Return what found the hit, what moved it up or down, and whether it is stale."""
     parts = [f"{_LEGS.get(name, name)} #{place.rank}" for name, place in sorted(hit.scores.legs.items())]
     for name, factor in hit.scores.factors.items():
-        parts.append(f"{_FACTORS.get(name, name)} x{factor:.2g}")
+        if f"{factor:.2g}" != "1":
+            parts.append(f"{_FACTORS.get(name, name)} x{factor:.2g}")
     if hit.stale:
         parts.append("STALE: the file has changed since")
     return " · ".join(parts)

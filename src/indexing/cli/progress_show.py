@@ -30,6 +30,8 @@ async def shown(snapshot: Callable[[], Progress], root: bytes) -> AsyncIterator[
     finally:
         task.cancel()
         await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # nobody reads standard error any more; the job goes on without being shown
 
 
 async def _lines(snapshot: Callable[[], Progress], _root: bytes) -> None:

@@ -27,6 +27,7 @@ from storage import (
     TextIndexError,
     Watermark,
     judge_mark,
+    last_deletion,
     reach,
 )
 
@@ -155,7 +156,7 @@ class TextFeed:
 
     async def _open_and_judge(self) -> tuple[Watermark | None, str]:
         """Return the watermark if everything past it can be applied, else why not (empty where that is no news)."""
-        if not self._path.exists():
+        if not await self._in_thread(self._path.exists):
             return None, "" if self._incarnation.is_first else "it was missing"
         self._index = await self._in_thread(self._open_index)
         mark = await self._in_thread(self._index.watermark)
@@ -184,7 +185,8 @@ class TextFeed:
         reach("text.wipe")
         await self._in_thread(lambda: TextIndex.wipe(self._path))
         self._index = await self._in_thread(self._open_index)
-        self._applied_chunk = self._applied_deletion = 0
+        # What was deleted before the chunks are read is not among them; and rows of ``deletions`` may be trimmed by now.
+        self._applied_chunk, self._applied_deletion = 0, await self._reader.run(last_deletion)
 
     def _open_index(self) -> TextIndex:
         return TextIndex.open(self._path, heap_bytes=self._heap_bytes, threads=self._index_threads)
@@ -319,4 +321,4 @@ class TextFeed:
         if self._index is not None:
             index, self._index = self._index, None
             await self._in_thread(index.close)
-        self._thread.shutdown(wait=True)
+        await asyncio.to_thread(self._thread.shutdown)

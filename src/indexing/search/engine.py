@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -40,10 +41,10 @@ async def search(request: SearchRequest, *, catalog: Reader, text_index: TextInd
     if not request.repositories or filters.cut_ids == ():
         return SearchResult((), complete=True)
     limit = max(FIRST_LIMIT, 4 * request.k)
-    by_path = await path_leg(catalog, text_index, query, filters)
+    (by_path, (text, names)) = await asyncio.gather(
+        path_leg(catalog, text_index, query, filters), _words_and_names(text_index, query, filters, limit)
+    )
     while True:
-        text = await text_leg(text_index, query, filters, limit)
-        names = await name_leg(text_index, query, filters, limit)
         shown = await _shown(catalog, (text, names), by_path, filters)
         defined = await hits.definitions_in(catalog, shown.only(names.scores()))
         legs = (
@@ -57,8 +58,17 @@ async def search(request: SearchRequest, *, catalog: Reader, text_index: TextInd
         if len(ranked) >= request.k or exhausted or limit >= LAST_LIMIT:
             break
         limit = min(limit * 4, LAST_LIMIT)
+        text, names = await _words_and_names(text_index, query, filters, limit)
     found = await present(request, query, Found(ranked, fused, shown.places), catalog)
     return SearchResult(found, complete=len(ranked) >= request.k or exhausted)
+
+
+async def _words_and_names(
+    text_index: TextIndex, query: Query, filters: Filters, limit: int
+) -> tuple[TextHits, TextHits]:
+    return await asyncio.gather(
+        text_leg(text_index, query, filters, limit), name_leg(text_index, query, filters, limit)
+    )
 
 
 async def _filters(request: SearchRequest, catalog: Reader) -> Filters:

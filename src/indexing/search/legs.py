@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from storage.catalog.reader import Reader
     from storage.text import TextIndex
 
-MAX_FILES_BY_PATH: Final = 50
-MAX_CANDIDATE_FILES: Final = 1_000
+MAX_FILES_BY_PATH: Final = 40
+MAX_CANDIDATE_FILES: Final = 300
 """Files whose paths are looked at closely; those that hold the rarest words of the query come first."""
 
-FIELD_WEIGHTS: Final[dict[TextField, float]] = {"code": 1.0, "parts": 0.7, "symbol": 1.0, "scope": 0.5}
+CHUNKS_BY_PATH: Final = 8
+"""Chunks looked at for each file found by its path, on average, to have the best one of each."""
+
+FIELD_WEIGHTS: Final[dict[TextField, float]] = {"code": 1.0, "parts": 1.0, "symbol": 1.0, "scope": 0.5}
+VARIANT_FIELDS: Final[tuple[TextField, ...]] = ("code", "parts")
+COMPOUND_FIELDS: Final[tuple[TextField, ...]] = ("code", "symbol")
 COMPOUND_WEIGHT: Final = 2.0
 """A whole identifier says more than any of its parts."""
 
@@ -48,15 +53,16 @@ class Filters:
 
 
 def text_clauses(query: Query) -> tuple[TextClause, ...]:
-    """What the text leg asks for: every word in every field, whole identifiers more."""
+    """What the text leg asks for: whole identifiers most, words as written in every field, other forms in the text.
+
+    In this order, since the text index leaves out what is beyond its limit of terms.
+    """
     clauses = [
-        TextClause(field, word, weight * factor)
-        for word, weight in query.words.items()
-        for field, factor in FIELD_WEIGHTS.items()
+        TextClause(field, compound, COMPOUND_WEIGHT) for compound in query.compounds for field in COMPOUND_FIELDS
     ]
-    for compound in query.compounds:
-        clauses.append(TextClause("code", compound, COMPOUND_WEIGHT))
-        clauses.append(TextClause("symbol", compound, COMPOUND_WEIGHT))
+    for word, weight in query.words.items():
+        fields = FIELD_WEIGHTS if weight == 1.0 else VARIANT_FIELDS
+        clauses += [TextClause(field, word, weight * FIELD_WEIGHTS[field]) for field in fields]
     return tuple(clauses)
 
 
@@ -84,13 +90,14 @@ async def path_leg(reader: Reader, index: TextIndex, query: Query, filters: Filt
     scores = await _path_scores(reader, query, filters)
     if not scores:
         return {}
-    best = sorted(scores, key=lambda cut_id: (-scores[cut_id], cut_id))[:MAX_FILES_BY_PATH]
-    found = await asyncio.to_thread(index.search, filters.text_query(text_clauses(query), cut_ids=best), 20 * len(best))
+    clauses = text_clauses(query)
+    limit = CHUNKS_BY_PATH * len(scores)
+    found = await asyncio.to_thread(index.search, filters.text_query(clauses, cut_ids=list(scores)), limit)
     chosen: dict[int, tuple[int, float]] = {}
     for hit in found.hits:
         chosen.setdefault(hit.cut_id, (hit.chunk_id, hit.score))
     top = max((hit.score for hit in found.hits), default=1.0)
-    firsts = await hits.first_chunks(reader, [cut_id for cut_id in best if cut_id not in chosen])
+    firsts = await hits.first_chunks(reader, [cut_id for cut_id in scores if cut_id not in chosen])
     leg = {chunk_id: scores[cut_id] for cut_id, chunk_id in firsts.items()}
     for cut_id, (chunk_id, score) in chosen.items():
         # The text decides only between files whose paths are equally good.
@@ -99,41 +106,61 @@ async def path_leg(reader: Reader, index: TextIndex, query: Query, filters: Filt
 
 
 async def _path_scores(reader: Reader, query: Query, filters: Filters) -> dict[int, float]:
-    """By cut: the sum of the rarities of the query's words that stand in a path that shows it."""
+    """By cut, for the best ``MAX_FILES_BY_PATH``: how well the best path that shows it fits the query."""
     found = await hits.entries_with_path_words(reader, query.path_words)
     if not found:
         return {}
     total = max(await hits.entry_count(reader), 1)
     rarity = {word: query.words.get(word, 1.0) * math.log(1 + total / len(ids)) for word, ids in found.items()}
-    rough: dict[int, float] = {}
+    words: dict[int, list[str]] = {}
     for word, ids in found.items():
         for entry_id in ids:
-            rough[entry_id] = rough.get(entry_id, 0.0) + rarity[word]
-    considered = sorted(rough, key=lambda entry_id: (-rough[entry_id], entry_id))[:MAX_CANDIDATE_FILES]
-    scores: dict[int, float] = {}
-    for _, cut_id, path, language in await hits.shown_entries(reader, considered, filters.repositories):
+            words.setdefault(entry_id, []).append(word)
+    considered = promising({entry_id: sum(rarity[word] for word in held) for entry_id, held in words.items()})
+    scores: dict[int, tuple[float, str, bytes]] = {}
+    for entry_id, cut_id, repository, path, language in await hits.shown_entries(
+        reader, considered, filters.repositories
+    ):
         if filters.languages is not None and language not in filters.languages:
             continue
         if filters.paths is not None and not filters.paths.accepts(path):
             continue
-        scores[cut_id] = max(scores.get(cut_id, 0.0), path_score(path, rarity, query.paths))
-    return scores
+        mine = (-path_score(path, {word: rarity[word] for word in words[entry_id]}, query.paths), repository, path)
+        scores[cut_id] = min(mine, scores.get(cut_id, mine))
+    best = sorted(scores, key=lambda cut_id: scores[cut_id])[:MAX_FILES_BY_PATH]
+    return {cut_id: -scores[cut_id][0] for cut_id in best}
+
+
+def promising(rough: Mapping[int, float]) -> list[int]:
+    """The best entries by a rough score, about ``MAX_CANDIDATE_FILES``.
+
+    Those with equal scores go in or stay out together, so that no row id decides; the best of all always go in.
+    """
+    chosen: list[int] = []
+    groups: dict[float, list[int]] = {}
+    for entry_id, score in rough.items():
+        groups.setdefault(score, []).append(entry_id)
+    for score in sorted(groups, reverse=True):
+        if chosen and len(chosen) + len(groups[score]) > MAX_CANDIDATE_FILES:
+            break
+        chosen += groups[score]
+    return chosen
 
 
 def path_score(path: bytes, rarity: Mapping[str, float], paths: Sequence[str]) -> float:
-    """How well a path fits: words in the file's name count whole, in directories less, and a queried path most."""
-    shown = path.decode("utf-8", "replace").lower()
-    directory, _, name = path.decode("utf-8", "replace").rpartition("/")
-    in_name = _words(name.partition(".")[0])
-    in_directory = _words(directory) - in_name
-    score = sum(weight for word, weight in rarity.items() if word in in_name)
-    score += DIRECTORY_WEIGHT * sum(weight for word, weight in rarity.items() if word in in_directory)
-    covered = sum(1 for word in in_name if word in rarity)
-    score *= 0.5 + 0.5 * covered / max(len(in_name), 1)
-    if any(("/" + shown).endswith("/" + each.lstrip("/")) for each in paths):
+    """How well a path fits: words in the file's name count whole, in directories less, and a queried path most.
+
+    ``rarity`` has the weights of those words of the query that the path holds somewhere.
+    """
+    shown = path.decode("utf-8", "replace")
+    stem = shown.rpartition("/")[2].partition(".")[0]
+    lower = stem.lower()
+    in_name: set[str] = set()
+    if any(word in lower for word in rarity):
+        in_name = {lower, *identifier_parts(stem)}
+    score = sum(weight * (1.0 if word in in_name else DIRECTORY_WEIGHT) for word, weight in rarity.items())
+    covered = len(in_name & rarity.keys()) / max(len(in_name - {lower}), 1)
+    score *= 0.5 + 0.5 * min(covered, 1.0)
+    if any(("/" + shown.lower()).endswith("/" + each.lstrip("/")) for each in paths):
         score += 10 * max(rarity.values(), default=1.0)
     return round(score, 6)
-
-
-def _words(text: str) -> set[str]:
-    return set(identifier_parts(text))

@@ -105,7 +105,11 @@ def _hit(
         language=place.language,
         text=body,
         snippet=highlighter.snippet(body, ranked.start_line, lines),
-        scores=Scores(round(ranked.score, 6), round(fused.score, 6), dict(fused.places), dict(ranked.factors)),
+        scores=Scores(round(ranked.score, 6), round(fused.score, 6), dict(fused.places), _told(ranked.factors)),
         indexed_hash=text.sha256.hex(),
         stale=stale,
     )
+
+
+def _told(factors: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in factors.items() if value != 1.0}

@@ -94,26 +94,33 @@ def rank(candidates: Sequence[Candidate], query: Query, limit: int, rules: Facto
     for each in candidates:
         files[_file(each)] = files.get(_file(each), 0.0) + each.fusion * (1.0 + rules.text * each.text / best_text)
     best_file = max(files.values())
+    by_file: dict[tuple[str, bytes], dict[str, float]] = {}
     scored = []
     for each in candidates:
+        file = _file(each)
+        if file not in by_file:
+            by_file[file] = {
+                "coherence": 1.0 + rules.coherence * files[file] / best_file,
+                "file_name": file_name_factor(each.place.path, query, rules),
+                **place_factors(
+                    each.place, wants_tests=query.wants_tests, wants_asides=query.wants_asides, rules=rules
+                ),
+            }
         factors = {
             "definition": definition_factor(each.definitions, query, rules),
             "text": 1.0 + rules.text * each.text / best_text,
             "symbol_words": symbol_words_factor(each.chunk.symbol, query, rules),
-            "coherence": 1.0 + rules.coherence * files[_file(each)] / best_file,
-            "file_name": file_name_factor(each.place.path, query, rules),
-            **place_factors(each.place, wants_tests=query.wants_tests, wants_asides=query.wants_asides, rules=rules),
+            **by_file[file],
         }
-        score = each.fusion / top
-        for factor in factors.values():
-            score *= factor
-        scored.append((each, score, {name: round(value, 4) for name, value in factors.items() if value != 1.0}))
+        scored.append((each, each.fusion / top * math.prod(factors.values()), factors))
     scored.sort(key=lambda item: _order(item[0], item[1]))
     return _spread(scored, limit, rules)
 
 
 def definition_factor(definitions: Sequence[Definition], query: Query, rules: Factors = FACTORS) -> float:
     """More for a chunk in which a queried name is defined; exact case counts more than another."""
+    if not definitions:
+        return 1.0
     gain = (rules.definition if query.only_name else rules.mentioned_definition) - 1.0
     named = 1.0 + gain * _named_fit(definitions, query)
     return max(named, rules.joined_definition) if _defines_joined(definitions, query) else named
@@ -183,9 +190,7 @@ def _defines_joined(definitions: Sequence[Definition], query: Query) -> bool:
 def _covered(parts: Iterable[str], query: Query) -> float:
     """The share of the words of a name that the query holds, as they are or in another form."""
     words = [word for word in parts if not word.isdigit()]
-    if not words:
-        return 0.0
-    return sum(query.words.get(word, 0.0) > 0.0 for word in words) / len(words)
+    return sum(word in query.words for word in words) / len(words) if words else 0.0
 
 
 def _spread(scored: Sequence[tuple[Candidate, float, dict[str, float]]], limit: int, rules: Factors) -> list[Ranked]:
@@ -207,7 +212,7 @@ def _spread(scored: Sequence[tuple[Candidate, float, dict[str, float]]], limit: 
 def _hit(candidate: Candidate, score: float, factors: dict[str, float], repeat: float) -> Ranked:
     chunk = candidate.chunk
     if repeat != 1.0:
-        factors = {**factors, "repeat": round(repeat, 4)}
+        factors = {**factors, "repeat": repeat}
     return Ranked(
         candidate, score * repeat, factors, chunk.start_line, chunk.end_line, chunk.start_byte, chunk.end_byte
     )

@@ -27,6 +27,7 @@ class Highlighter:
         """``words`` are lower case, with their weights."""
         self._words = words
         self._seen: dict[str, tuple[_Match, ...]] = {}
+        self._any = re.compile("|".join(map(re.escape, words))) if words else None
 
     def snippet(self, text: str, start_line: int, limit: int) -> tuple[SnippetLine, ...]:
         """The run of at most ``limit`` lines with the most different words of the query, the earliest of equal ones.
@@ -56,6 +57,9 @@ class Highlighter:
 
     def _matches(self, line: str) -> list[_Match]:
         found: list[_Match] = []
+        # Most lines hold none of the words; one search in C tells.
+        if self._any is None or not self._any.search(line.lower()):
+            return found
         for match in _WORD.finditer(line):
             token = match[0]
             inside = self._seen.get(token)

@@ -7,7 +7,13 @@ Garbage has to be collected first: it is kept for a while and is part of the dum
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import astuple
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from storage.outlines import unpack_outline
+from storage.texts import expand_text
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,7 +34,7 @@ _QUERIES = {
     ),
     "blob": "SELECT hex(sha256), hex(git_oid), size FROM blobs",
     "text": (
-        "SELECT hex(sha256), extractor, encoding, texts.size, hex(body), sections FROM texts"
+        "SELECT hex(sha256), extractor, encoding, sections, texts.size, body FROM texts"
         " JOIN blobs ON blobs.id = blob_id"
     ),
     "cut": (
@@ -36,8 +42,8 @@ _QUERIES = {
         " JOIN repositories ON repositories.id = repository_id JOIN texts ON texts.id = text_id"
         " JOIN blobs ON blobs.id = blob_id"
     ),
-    "chunk": ("SELECT hex(external_id), start_byte, end_byte, start_line, end_line, symbol, kind, scope FROM chunks"),
-    "outline": ("SELECT hex(external_id), hex(body) FROM outlines JOIN chunks ON chunk_id = first_chunk_id"),
+    "chunk": "SELECT hex(external_id), start_byte, end_byte, start_line, end_line, symbol, kind, scope FROM chunks",
+    "outline": "SELECT hex(external_id), body FROM outlines JOIN chunks ON chunk_id = first_chunk_id",
     "point": (
         "SELECT fingerprint, hex(external_id), points.state, reason FROM points"
         " JOIN collections ON collections.id = collection_id JOIN chunks USING (chunk_id)"
@@ -46,7 +52,25 @@ _QUERIES = {
 
 
 def canonical_dump(connection: sqlite3.Connection) -> Iterator[str]:
-    """Yield the dump's lines, JSON each, sorted within each kind."""
+    """Yield the dump's lines, JSON each, sorted within each kind; raises ``CatalogDamaged`` for an unreadable text."""
     for kind, query in _QUERIES.items():
-        for row in sorted(connection.execute(query).fetchall(), key=repr):
-            yield json.dumps([kind, *row], ensure_ascii=True)
+        plain = _PLAIN.get(kind, list)
+        yield from sorted(json.dumps([kind, *plain(row)], ensure_ascii=True) for row in connection.execute(query))
+
+
+def _plain_text(row: tuple[Any, ...]) -> list[object]:
+    *rest, size, body = row
+    return [*rest, size, sha256(expand_text(body, size)).hexdigest()]
+
+
+def _plain_outline(row: tuple[Any, ...]) -> list[object]:
+    identity, body = row
+    chunks = [
+        (chunk.signature, chunk.docstring, [astuple(symbol) for symbol in chunk.symbols])
+        for chunk in unpack_outline(body)
+    ]
+    return [identity, chunks]
+
+
+# How well something is compressed is no part of what it says.
+_PLAIN: dict[str, Callable[[tuple[Any, ...]], list[object]]] = {"text": _plain_text, "outline": _plain_outline}

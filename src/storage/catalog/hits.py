@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_PLACES = 64
 """Paths looked at for one cut; a licence text can lie in thousands of places."""
 
-MAX_FILES_PER_WORD = 4_000
+MAX_FILES_PER_WORD = 2_000
 """A path word found in more files than this says too little to be worth reading them."""
 
 
@@ -178,12 +178,11 @@ async def entries_with_path_words(reader: Reader, words: Sequence[str]) -> dict[
     usable = [word for word in dict.fromkeys(words) if any(char.isalnum() for char in word) and "\0" not in word]
     if not usable:
         return {}
-    one = "SELECT ?, rowid FROM (SELECT rowid FROM path_words WHERE words MATCH ? LIMIT ?)"
+    one = "SELECT ?, json_group_array(rowid) FROM (SELECT rowid FROM path_words WHERE words MATCH ? LIMIT ?)"
     parameters = [each for word in usable for each in (word, _quoted(word), MAX_FILES_PER_WORD + 1)]
-    found: dict[str, set[int]] = {}
-    for word, entry_id in await reader.query(" UNION ALL ".join([one] * len(usable)), parameters):
-        found.setdefault(word, set()).add(entry_id)
-    return {word: frozenset(ids) for word, ids in found.items() if len(ids) <= MAX_FILES_PER_WORD}
+    found = await reader.query(" UNION ALL ".join([one] * len(usable)), parameters)
+    entries = {word: frozenset(json.loads(ids)) for word, ids in found}
+    return {word: ids for word, ids in entries.items() if 0 < len(ids) <= MAX_FILES_PER_WORD}
 
 
 async def entry_count(reader: Reader) -> int:
@@ -193,10 +192,10 @@ async def entry_count(reader: Reader) -> int:
 
 async def shown_entries(
     reader: Reader, entry_ids: Collection[int], repositories: Collection[str]
-) -> list[tuple[int, int, bytes, str]]:
-    """``(entry id, cut id, path, language)`` of those of the entries that are shown in the allowed repositories."""
+) -> list[tuple[int, int, str, bytes, str]]:
+    """``(entry id, cut id, repository, path, language)`` of those entries that are shown in the repositories."""
     return await reader.query(
-        "SELECT entries.id, cut_id, entries.path, language FROM (SELECT value FROM json_each(?)) AS wanted"
+        "SELECT entries.id, cut_id, uuid, entries.path, language FROM (SELECT value FROM json_each(?)) AS wanted"
         " CROSS JOIN entries ON entries.id = wanted.value JOIN snapshots ON snapshots.id = snapshot_id"
         " JOIN repositories ON repositories.id = repository_id"
         " WHERE (snapshots.kind = 'worktree' OR snapshots.complete)"

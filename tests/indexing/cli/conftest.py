@@ -78,5 +78,5 @@ def start(data_dir: Path) -> Iterator[Start]:
 
     yield begin
     for process in started:
-        process.kill()
-        process.communicate()
+        with process:  # closes the pipes; a worker that is held still would keep their other ends open
+            process.kill()

@@ -6,17 +6,27 @@ import ctypes
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from storage import DataDirectory, Ownership
 
-FILES = {"src/a.py": "def alpha():\n    return 1\n", "src/b.py": "def beta():\n    return 2\n", "logo.png": b"\x89PNG\0"}
+if TYPE_CHECKING:
+    from tests.conftest import TreeFactory
+    from tests.indexing.cli.conftest import Run, Start
+
+FILES = {
+    "src/a.py": "def alpha():\n    return 1\n",
+    "src/b.py": "def beta():\n    return 2\n",
+    "logo.png": b"\x89PNG\0",
+}
 _PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 24, 1, 2  # linux/prctl.h, linux/capability.h
 
 
-def test_the_summary_adds_up_and_names_the_reasons(run, tree):
+def test_the_summary_adds_up_and_names_the_reasons(run: Run, tree: TreeFactory) -> None:
     ran = run("index", tree(FILES))
     assert ran.code == 0
     assert _sums(ran.stdout) == {"seen": 3, "indexed": 2, "unchanged": 0, "skipped": 1, "failed": 0}
@@ -24,7 +34,7 @@ def test_the_summary_adds_up_and_names_the_reasons(run, tree):
     assert re.search(r"in [\d.]+ s: \d+ B read, [\d.]+ k?B/s, 2 new chunks", ran.stdout)
 
 
-def test_a_second_run_reads_nothing_and_a_removed_file_is_counted(run, tree):
+def test_a_second_run_reads_nothing_and_a_removed_file_is_counted(run: Run, tree: TreeFactory) -> None:
     root = tree(FILES)
     old = time.time() - 60
     for path in root.rglob("*.*"):
@@ -37,7 +47,7 @@ def test_a_second_run_reads_nothing_and_a_removed_file_is_counted(run, tree):
     assert "removed 1" in ran.stdout
 
 
-def test_nothing_but_the_result_goes_to_standard_output(run, tree):
+def test_nothing_but_the_result_goes_to_standard_output(run: Run, tree: TreeFactory) -> None:
     ran = run("--verbose", "index", tree(FILES), "--json")
     job = ran.json()["jobs"][0]
     assert ran.json()["schema"] == 1
@@ -46,9 +56,11 @@ def test_nothing_but_the_result_goes_to_standard_output(run, tree):
     assert "indexing" in ran.stderr
 
 
-def test_include_and_exclude_choose_files(run, tree):
+def test_include_and_exclude_choose_files(run: Run, tree: TreeFactory) -> None:
     root = tree({**FILES, "src/c.js": "let c = 1\n"})
-    counts = run("index", root, "--include", "*.py", "--include", "*.js", "--exclude", "b.py", "--json").json()["jobs"][0]
+    counts = run("index", root, "--include", "*.py", "--include", "*.js", "--exclude", "b.py", "--json").json()["jobs"][
+        0
+    ]
     assert counts["indexed"] == 2
     assert counts["skipped"]["reasons"] == {"excluded": 2}
 
@@ -62,7 +74,9 @@ def test_include_and_exclude_choose_files(run, tree):
     ],
     ids=["missing", "file", "empty tree"],
 )
-def test_what_cannot_be_indexed_is_an_error_in_one_line_and_leaves_nothing(run, tmp_path, make, says):
+def test_what_cannot_be_indexed_is_an_error_in_one_line_and_leaves_nothing(
+    run: Run, tmp_path: Path, make: Callable[[Path], Path], says: str
+) -> None:
     ran = run("index", make(tmp_path))
     assert ran.code == 2
     errors = [line for line in ran.stderr.splitlines() if "indexing" not in line]
@@ -72,7 +86,7 @@ def test_what_cannot_be_indexed_is_an_error_in_one_line_and_leaves_nothing(run, 
     assert "no repository" in run("status").stdout or not (tmp_path / "data").exists()
 
 
-def test_a_tree_inside_an_indexed_one_is_refused(run, tree):
+def test_a_tree_inside_an_indexed_one_is_refused(run: Run, tree: TreeFactory) -> None:
     root = tree(FILES)
     run("index", root)
     ran = run("index", root / "src")
@@ -80,13 +94,13 @@ def test_a_tree_inside_an_indexed_one_is_refused(run, tree):
 
 
 @pytest.mark.parametrize("arguments", [("--exclude", "**/" * 9 + "x"), ("--exclude", "")], ids=["stars", "empty"])
-def test_f088_a_glob_outside_the_limits_is_refused(run, tree, arguments):
+def test_f088_a_glob_outside_the_limits_is_refused(run: Run, tree: TreeFactory, arguments: tuple[str, ...]) -> None:
     ran = run("index", tree(FILES), *arguments)
     assert ran.code == 2
     assert "Traceback" not in ran.stderr
 
 
-def test_another_directory_at_the_root_is_taken_only_when_told(run, tree, tmp_path):
+def test_another_directory_at_the_root_is_taken_only_when_told(run: Run, tree: TreeFactory, tmp_path: Path) -> None:
     root = tree(FILES)
     run("index", root)
     root.rename(tmp_path / "elsewhere")
@@ -98,7 +112,7 @@ def test_another_directory_at_the_root_is_taken_only_when_told(run, tree, tmp_pa
     assert run("search", "beta").code == 1
 
 
-def test_unreadable_files_are_listed_and_keep_their_chunks(run, start, tree):
+def test_unreadable_files_are_listed_and_keep_their_chunks(run: Run, start: Start, tree: TreeFactory) -> None:
     root = tree(FILES)
     run("index", root)
     (root / "src/a.py").write_text("def changed(): ...\n", encoding="utf-8")
@@ -112,7 +126,9 @@ def test_unreadable_files_are_listed_and_keep_their_chunks(run, start, tree):
     assert "1 files failed in the last run: src/a.py (denied)" in run("status").stdout
 
 
-def test_f024_a_second_owner_is_refused_by_name_and_reading_works_beside_it(run, tree, data_dir):
+def test_f024_a_second_owner_is_refused_by_name_and_reading_works_beside_it(
+    run: Run, tree: TreeFactory, data_dir: Path
+) -> None:
     root = tree(FILES)
     run("index", root)
     with Ownership(DataDirectory(data_dir)):
@@ -127,7 +143,7 @@ def test_f024_a_second_owner_is_refused_by_name_and_reading_works_beside_it(run,
     assert "owner: none" in run("status").stdout
 
 
-def test_f029_a_crash_loop_is_not_gone_on_with(run, tree, data_dir):
+def test_f029_a_crash_loop_is_not_gone_on_with(run: Run, tree: TreeFactory, data_dir: Path) -> None:
     root = tree(FILES)
     run("index", root)
     (data_dir / "starts").write_text(f"{time.time()}\n{time.time()}", encoding="ascii")
@@ -136,7 +152,9 @@ def test_f029_a_crash_loop_is_not_gone_on_with(run, tree, data_dir):
     assert run("search", "alpha").code == 0
 
 
-def test_a_data_directory_that_cannot_be_one_is_refused_with_the_remedy(run, tree, data_dir):
+def test_a_data_directory_that_cannot_be_one_is_refused_with_the_remedy(
+    run: Run, tree: TreeFactory, data_dir: Path
+) -> None:
     data_dir.write_text("", encoding="utf-8")
     ran = run("index", tree(FILES))
     assert (ran.code, "--data-dir" in ran.stderr) == (3, True)
@@ -148,7 +166,9 @@ def test_a_data_directory_that_cannot_be_one_is_refused_with_the_remedy(run, tre
 
 
 @pytest.mark.parametrize("kept", [0, 4096], ids=["from the first byte", "behind the header"])
-def test_f008_a_damaged_catalog_is_moved_aside_and_comes_back_from_disk(run, tree, data_dir, kept):
+def test_f008_a_damaged_catalog_is_moved_aside_and_comes_back_from_disk(
+    run: Run, tree: TreeFactory, data_dir: Path, kept: int
+) -> None:
     root, other = tree(FILES), tree({"x.py": "def omega(): ...\n"}, name="other")
     run("index", other)
     before = run("index", root, "--json").json()["jobs"][0]["repository"]

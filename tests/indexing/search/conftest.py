@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import os
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
@@ -10,19 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from indexing.cutting import EXTRACTOR_VERSION, cut, extract, language_of
-from indexing.search import SearchRequest, SearchResult, SymbolResult, find_symbol, search
-from indexing.sources.rules import Rules
-from indexing.sources.classify import classify
-from indexing.cutting import identifier_parts
+from indexing.cutting import EXTRACTOR_VERSION, cut, extract, identifier_parts, language_of
 from indexing.ingest.path_words import path_words
+from indexing.search import SearchRequest, SearchResult, SymbolResult, find_symbol, search
+from indexing.sources import Rules, classify
 from storage import (
     Committed,
     FileVersion,
     NewText,
     Place,
     Reader,
-    Removal,
     Stat,
     TextDocument,
     TextIndex,
@@ -32,7 +32,6 @@ from storage import (
     migrate,
     open_for_writing,
     open_reader,
-    remove_file,
 )
 
 HEAP_BYTES = 15_000_000
@@ -60,9 +59,8 @@ class World:
         return await find_symbol(name, catalog=self.reader, text_index=self.text, **values)  # type: ignore[arg-type]
 
     def remove(self, path: str) -> None:
-        with closing(open_for_writing(self.data / "catalog.db")) as connection:
-            (seq,) = connection.execute("SELECT seq FROM entries WHERE path = ?", (path.encode(),)).fetchone()
-            remove_file(connection, Removal(Place(1, path.encode(), seq), "gone"), now_ms=0)
+        with closing(sqlite3.connect(self.data / "catalog.db", isolation_level=None)) as connection:
+            connection.execute("DELETE FROM entries WHERE path = ?", (path.encode(),))
 
 
 Build = Callable[..., Awaitable[World]]
@@ -70,52 +68,56 @@ Build = Callable[..., Awaitable[World]]
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[Build]:
-    """``await world({path: text, …})``: an indexed tree; a second call adds a second repository to the same index."""
+    """Give a function that indexes a tree of ``{path: text}``; each call adds a repository to the same index."""
     async with AsyncExitStack() as stack:
 
         async def build(files: Mapping[str | bytes, str], *, kind: str = "worktree", complete: bool = True) -> World:
+            tree, uuid = await asyncio.to_thread(_build, tmp_path, files, kind, complete)
             data = tmp_path / "data"
-            data.mkdir(exist_ok=True)
-            number = len(list(tmp_path.glob("tree-*"))) + 1
-            tree = tmp_path / f"tree-{number}"
-            uuid = f"repository-{number}"
-            index = TextIndex.open(data / "text", heap_bytes=HEAP_BYTES, threads=1)
-            with closing(index), closing(open_for_writing(data / "catalog.db")) as connection:
-                migrate(connection, data / "catalog.db")
-                connection.execute("BEGIN")
-                connection.execute(
-                    "INSERT INTO repositories (uuid, root, root_device, root_inode, boot_id, created_at)"
-                    " VALUES (?, ?, 0, 0, '', 0)",
-                    (uuid, bytes(tree)),
-                )
-                connection.execute(
-                    "INSERT INTO snapshots (repository_id, kind, name, complete) VALUES (?, ?, 'main', ?)",
-                    (number, kind, complete),
-                )
-                for path, content in files.items():
-                    raw = path.encode() if isinstance(path, str) else path
-                    _write(tree, raw, content)
-                    _commit(connection, index, tree, raw, number, uuid)
-                connection.execute("COMMIT")
-                index.commit(Watermark("c", "i", 1, 0))
             reader = await stack.enter_async_context(open_reader(data / "catalog.db"))
-            return World(data, tree, reader, TextIndex.open_for_reading(data / "text"), uuid)
+            text = await asyncio.to_thread(TextIndex.open_for_reading, data / "text")
+            return World(data, tree, reader, text, uuid)
 
         yield build
 
 
-def _write(tree: Path, path: bytes, content: str) -> None:
-    import os
+def _build(directory: Path, files: Mapping[str | bytes, str], kind: str, complete: bool) -> tuple[Path, str]:
+    data = directory / "data"
+    data.mkdir(exist_ok=True)
+    number = len(list(directory.glob("tree-*"))) + 1
+    tree, uuid = directory / f"tree-{number}", f"repository-{number}"
+    index = TextIndex.open(data / "text", heap_bytes=HEAP_BYTES, threads=1)
+    with closing(index), closing(open_for_writing(data / "catalog.db")) as connection:
+        migrate(connection, data / "catalog.db")
+        connection.execute("BEGIN")
+        connection.execute(
+            "INSERT INTO repositories (uuid, root, root_device, root_inode, boot_id, created_at)"
+            " VALUES (?, ?, 0, 0, '', 0)",
+            (uuid, bytes(tree)),
+        )
+        connection.execute(
+            "INSERT INTO snapshots (repository_id, kind, name, complete) VALUES (?, ?, 'main', ?)",
+            (number, kind, complete),
+        )
+        for path, content in files.items():
+            raw = path.encode() if isinstance(path, str) else path
+            _write(tree, raw, content)
+            _commit(connection, index, tree, raw, snapshot=number, uuid=uuid)
+        connection.execute("COMMIT")
+        index.commit(Watermark("c", "i", 1, 0))
+    return tree, uuid
 
+
+def _write(tree: Path, path: bytes, content: str) -> None:
     full = os.path.join(bytes(tree), path)
     os.makedirs(os.path.dirname(full), exist_ok=True)
     with open(full, "wb") as file:
         file.write(content.encode())
 
 
-def _commit(connection, index: TextIndex, tree: Path, path: bytes, snapshot: int, uuid: str) -> None:  # type: ignore[no-untyped-def]
-    import os
-
+def _commit(
+    connection: sqlite3.Connection, index: TextIndex, tree: Path, path: bytes, *, snapshot: int, uuid: str
+) -> None:
     full = os.path.join(bytes(tree), path)
     now = os.lstat(full)
     with open(full, "rb") as file:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(point)], check=True)
 
 
-def add(number: int, size: int) -> object:
+def add(number: int, size: int) -> Callable[[sqlite3.Connection], int]:
     def change(connection: sqlite3.Connection) -> int:
         connection.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (f"{number:04}", "x" * size))
         return number
@@ -67,18 +67,18 @@ async def test_f004_a_full_disk_is_waited_for_and_nothing_is_lost(small_disk: Pa
         full.set()
 
     async with Writer(catalog, on_full=on_full, room_poll=0.01) as writer:
-        assert await writer.apply(add(0, 10)) == 0  # type: ignore[arg-type]
+        assert await writer.apply(add(0, 10)) == 0
         free = os.statvfs(small_disk)
         ballast.write_bytes(b"x" * (free.f_bavail * free.f_frsize))
-        tasks = [asyncio.create_task(writer.apply(add(number, size))) for number in range(1, 3)]  # type: ignore[arg-type]
+        tasks = [asyncio.create_task(writer.apply(add(number, size))) for number in range(1, 3)]
         await asyncio.wait_for(full.wait(), 10)
         assert not any(task.done() for task in tasks)
         assert await asyncio.to_thread(kept, catalog) == [0], "what was there can be read meanwhile"
         ballast.unlink()
         assert await asyncio.gather(*tasks) == [1, 2]
     assert heard == [True, False]
-    assert kept(catalog) == [0, 1, 2]
-    assert findings(catalog) == []
+    assert await asyncio.to_thread(kept, catalog) == [0, 1, 2]
+    assert await asyncio.to_thread(findings, catalog) == []
 
 
 async def test_f004_a_disk_that_fills_up_step_by_step_is_noticed_wherever_it_strikes(small_disk: Path) -> None:
@@ -87,17 +87,19 @@ async def test_f004_a_disk_that_fills_up_step_by_step_is_noticed_wherever_it_str
     full = asyncio.Event()
     async with Writer(catalog, on_full=lambda _: full.set(), room_poll=0.01) as writer:
         done = 0
+        task: asyncio.Task[int] | None = None
         while not full.is_set():
-            task = asyncio.create_task(writer.apply(add(done, 50_000)))  # type: ignore[arg-type]
+            task = asyncio.create_task(writer.apply(add(done, 50_000)))
             woken = asyncio.create_task(full.wait())
             await asyncio.wait([task, woken], return_when=asyncio.FIRST_COMPLETED)
             woken.cancel()
             done += task.done()
         assert await asyncio.to_thread(kept, catalog) == list(range(done))
+    assert task is not None
     with pytest.raises(DiskFull, match="no room left"):
         await task
-    assert kept(catalog) == list(range(done))
-    assert findings(catalog) == []
+    assert await asyncio.to_thread(kept, catalog) == list(range(done))
+    assert await asyncio.to_thread(findings, catalog) == []
 
 
 async def test_f004_closing_does_not_wait_for_room_that_never_comes(small_disk: Path) -> None:
@@ -105,7 +107,7 @@ async def test_f004_closing_does_not_wait_for_room_that_never_comes(small_disk: 
     async with Writer(small_disk / "catalog.db", on_full=lambda _: full.set(), room_poll=1e6) as writer:
         free = os.statvfs(small_disk)
         (small_disk / "ballast").write_bytes(b"x" * (free.f_bavail * free.f_frsize))
-        task = asyncio.create_task(writer.apply(add(1, 900_000)))  # type: ignore[arg-type]
+        task = asyncio.create_task(writer.apply(add(1, 900_000)))
         await asyncio.wait_for(full.wait(), 10)
     with pytest.raises(DiskFull):
         await task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def ids(index: TextIndex, asked: TextQuery, limit: int = 10) -> list[int]:
 
 
 @pytest.fixture
-def index(tmp_path: Path):
+def index(tmp_path: Path) -> Iterator[TextIndex]:
     opened = TextIndex.open(tmp_path / "text", heap_bytes=HEAP_BYTES, threads=1)
     yield opened
     opened.close()
@@ -191,17 +192,33 @@ def test_f096_without_an_allowed_repository_nothing_is_found(index: TextIndex) -
 
 @pytest.mark.parametrize(
     "hostile",
-    ['"', "'", "NEAR(", "*", "OR", "alpha OR beta", "code:alpha", "\0", "", "a" * 100_000, "\ud800", "+alpha -beta", "[a TO z]"],
+    [
+        '"',
+        "'",
+        "NEAR(",
+        "*",
+        "OR",
+        "alpha OR beta",
+        "code:alpha",
+        "\0",
+        "",
+        "a" * 100_000,
+        "\ud800",
+        "+alpha -beta",
+        "[a TO z]",
+    ],
 )
 def test_f083_query_text_is_never_syntax(index: TextIndex, hostile: str) -> None:
     index.add([document(1, "gamma delta"), document(2, "or near")])
     index.commit(MARK)
     for field in ("code", "parts", "symbol", "scope"):
-        asked = TextQuery((TextClause(field, hostile),), frozenset({"r1", hostile}))  # type: ignore[arg-type]
+        asked = TextQuery((TextClause(field, hostile),), frozenset({"r1", hostile}))
         assert 1 not in ids(index, asked)
 
 
-@pytest.mark.parametrize("name", ["наблюдатель", "変数名", "höhe", "naïve_café", "מספר", "अंक_गणना", "x2", "_private", "ΑΒΓ"])
+@pytest.mark.parametrize(
+    "name", ["наблюдатель", "変数名", "höhe", "naïve_café", "מספר", "अंक_गणना", "x2", "_private", "ΑΒΓ"]
+)
 def test_identifiers_of_any_script_are_found_whole_and_in_any_case(index: TextIndex, name: str) -> None:
     index.add([document(1, f"value = {name}(1)", symbols=(name,)), document(2, "value = other(1)")])
     index.commit(MARK)
@@ -278,7 +295,9 @@ def _writing_threads() -> list[str]:
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(["add", "delete", "commit"]), st.integers(1, 12)), max_size=25))
-def test_the_index_holds_what_the_last_commit_left(tmp_path_factory: pytest.TempPathFactory, steps) -> None:
+def test_the_index_holds_what_the_last_commit_left(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
+) -> None:
     index = TextIndex.open(tmp_path_factory.mktemp("text"), heap_bytes=HEAP_BYTES, threads=1)
     wanted: set[int] = set()
     committed: set[int] = set()

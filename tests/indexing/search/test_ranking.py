@@ -1,0 +1,232 @@
+"""The pure parts of the search: query analysis, fusion, ranking, snippets, path filters."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from indexing.search.english import STOP_WORDS, variants
+from indexing.search.fuse import Leg, fuse
+from indexing.search.globs import path_filter
+from indexing.search.legs import path_score, promising
+from indexing.search.query import QueriedName, analyse
+from indexing.search.rank import MAX_HITS_A_FILE, MAX_MERGED_LINES, Candidate, definition_factor, place_factors, rank
+from indexing.search.snippet import Highlighter
+from storage import Stat
+from storage.catalog.hits import Definition, FoundChunk, PlaceShown
+
+
+def place(path: str = "a.py", *, language: str = "python", flags: frozenset[str] = frozenset()) -> PlaceShown:
+    return PlaceShown(1, "r", b"/r", "main", True, path.encode(), language, flags, Stat(1, 2, 3, 4))
+
+
+def candidate(number: int, path: str = "a.py", *, fusion: float = 1.0, line: int | None = None) -> Candidate:
+    start = number * 100 if line is None else line
+    chunk = FoundChunk(number, 1, start * 10, start * 10 + 90, start, start + 8, "", "", "")
+    return Candidate(chunk, place(path), fusion)
+
+
+class TestQuery:
+    def test_stop_words_are_dropped_unless_nothing_else_is_there(self) -> None:
+        assert "how" not in analyse("how are files parsed").words
+        assert "how" in analyse("how").words
+
+    def test_compound_identifiers_give_their_parts_but_stop_words_and_themselves(self) -> None:
+        query = analyse("where is getUserName or user_id used")
+        assert {"user", "name", "id"} <= set(query.words)
+        assert "get" not in query.words
+        assert query.compounds == ("getusername", "user_id")
+        assert [name.name for name in query.names] == ["getUserName", "user_id"]
+
+    @pytest.mark.parametrize("text", ["std.mem.span", "std::mem::span", "std#mem#span"])
+    def test_qualified_names_keep_their_scope(self, text: str) -> None:
+        assert analyse(text).names == (QueriedName("span", ("std", "mem")),)
+
+    def test_a_single_word_is_a_name_whatever_it_looks_like(self) -> None:
+        assert analyse("view").only_name
+        assert analyse("view").names == (QueriedName("view"),)
+        assert not analyse("the view").names
+
+    @pytest.mark.parametrize("text", ["src/app/main.py", "main.py", "where is lib/utils.js used"])
+    def test_paths_are_no_names(self, text: str) -> None:
+        query = analyse(text)
+        assert query.paths
+        assert not query.names
+
+    def test_adjacent_words_may_be_one_name(self) -> None:
+        assert "backgroundtasks" in analyse("running background tasks").joined
+
+    def test_the_words_of_a_pasted_page_are_bounded(self) -> None:
+        assert len(analyse(" ".join(f"word{'x' * (n % 90)}{chr(97 + n % 26)}" for n in range(2_000))).words) < 1_000
+
+    @settings(max_examples=50)
+    @given(st.text(max_size=200))
+    def test_any_text_can_be_taken_apart(self, text: str) -> None:
+        query = analyse(text)
+        assert all(weight > 0 for weight in query.words.values())
+        assert analyse(text) == query
+
+
+class TestEnglish:
+    @pytest.mark.parametrize(
+        ("word", "other"),
+        [
+            ("route", "routing"), ("routing", "route"), ("routes", "router"), ("validates", "validation"),
+            ("validation", "validate"), ("serialization", "serialize"), ("composition", "compose"),
+            ("stopped", "stop"), ("dependency", "dependencies"), ("libraries", "library"), ("handled", "handler"),
+            ("context", "ctx"), ("ctx", "context"), ("utilities", "utils"), ("class", "classes"),
+        ],
+    )  # fmt: skip
+    def test_other_forms_of_a_word_are_known(self, word: str, other: str) -> None:
+        assert other in variants(word)
+
+    def test_a_word_is_no_variant_of_itself_and_counts_more(self) -> None:
+        for word in ("parse", "parsing", "request", "s", "is", *STOP_WORDS):
+            assert word not in variants(word)
+            assert all(0 < weight < 1 for weight in variants(word).values())
+
+
+class TestFusion:
+    def test_scores_are_those_of_the_paper(self) -> None:
+        fused = fuse([Leg("a", {1: 9.0, 2: 5.0}), Leg("b", {2: 1.0}, weight=0.5)])
+        assert fused[1].score == pytest.approx(1 / 61)
+        assert fused[2].score == pytest.approx(1 / 62 + 0.5 / 61)
+        assert fused[2].places["b"].rank == 1
+
+    def test_equal_scores_share_a_rank(self) -> None:
+        fused = fuse([Leg("a", {1: 9.0, 2: 5.0, 3: 5.0, 4: 1.0})])
+        assert [fused[number].places["a"].rank for number in (1, 2, 3, 4)] == [1, 2, 2, 4]
+
+    @settings(max_examples=30)
+    @given(st.dictionaries(st.integers(0, 50), st.integers(0, 5).map(float), max_size=30), st.randoms())
+    def test_the_order_in_which_a_leg_lists_its_hits_does_not_matter(
+        self, scores: dict[int, float], random: Random
+    ) -> None:
+        items = list(scores.items())
+        random.shuffle(items)
+        one, other = fuse([Leg("a", scores)]), fuse([Leg("a", dict(items))])
+        assert {each: fused.score for each, fused in one.items()} == {each: f.score for each, f in other.items()}
+
+
+class TestRank:
+    def test_the_order_is_by_score_then_repository_path_and_line(self) -> None:
+        found = rank([candidate(3, "b.py"), candidate(1, "c.py"), candidate(2, "a.py")], analyse("x y"), 10)
+        assert [each.best.place.path for each in found] == [b"a.py", b"b.py", b"c.py"]
+
+    def test_a_file_gives_few_hits_and_the_later_ones_count_less(self) -> None:
+        found = rank([candidate(number) for number in range(1, 9)], analyse("x y"), 10)
+        assert len(found) == MAX_HITS_A_FILE
+        assert [each.factors.get("repeat", 1.0) for each in found] == [1.0, 0.5, 0.25]
+
+    def test_adjacent_ranges_become_one_hit_up_to_a_length(self) -> None:
+        def chunk(number: int, lines: int) -> Candidate:
+            first = 1 + (number - 1) * lines
+            row = FoundChunk(number, 1, number * 100, number * 100 + 100, first, first + lines - 1, "", "", "")
+            return Candidate(row, place(), 1.0 / number)
+
+        (merged,) = rank([chunk(1, 10), chunk(2, 10)], analyse("x y"), 10)
+        assert (merged.start_line, merged.end_line, merged.start_byte, merged.end_byte) == (1, 20, 100, 300)
+        assert merged.best.chunk.chunk_id == 1
+        assert len(rank([chunk(1, MAX_MERGED_LINES), chunk(2, MAX_MERGED_LINES)], analyse("x y"), 10)) == 2
+
+    def test_several_good_chunks_lift_their_file(self) -> None:
+        crowd = [candidate(number, "many.py", fusion=0.9) for number in range(1, 5)]
+        found = rank([candidate(9, "one.py", fusion=1.0), *crowd], analyse("x y"), 10)
+        assert found[0].best.place.path == b"many.py"
+
+    def test_a_definition_counts_more_in_the_case_that_was_asked_for(self) -> None:
+        exact, other = (Definition(1, name, "class", "", 1, 2) for name in ("Session", "session"))
+        query = analyse("Session")
+        assert definition_factor([exact], query) > definition_factor([other], query) > definition_factor([], query)
+
+    def test_a_qualified_name_prefers_its_scope(self) -> None:
+        within, without = (Definition(1, "close", "method", scope, 1, 2) for scope in ("net.Session", "File"))
+        query = analyse("Session.close")
+        assert definition_factor([within], query) > definition_factor([without], query)
+
+    def test_what_is_seldom_wanted_counts_less_unless_asked_for(self) -> None:
+        flags = frozenset({"test", "vendored", "generated"})
+        assert set(place_factors(place("examples/a.md", language="markdown", flags=flags))) == {
+            "test", "vendored", "generated", "aside", "prose",
+        }  # fmt: skip
+        assert "test" not in place_factors(place(flags=frozenset({"test"})), wants_tests=True)
+        assert place_factors(place("src/example.py")) == {}
+
+    def test_nothing_gives_nothing(self) -> None:
+        assert rank([], analyse("x"), 10) == []
+
+
+class TestPathScore:
+    def test_words_in_the_name_count_more_than_in_directories(self) -> None:
+        assert path_score(b"lib/user.py", {"user": 2.0}, ()) > path_score(b"user/lib.py", {"user": 2.0}, ())
+
+    def test_a_name_made_of_the_words_alone_counts_most(self) -> None:
+        rarity = {"user": 2.0, "store": 1.0}
+        assert path_score(b"userStore.py", rarity, ()) > path_score(b"userStoreFactoryTest.py", rarity, ())
+
+    def test_a_queried_path_counts_before_everything(self) -> None:
+        asked = ("lib/a.py",)
+        assert path_score(b"x/lib/a.py", {"lib": 1.0}, asked) > path_score(b"lib/lib.py", {"lib": 1.0}, asked)
+        assert path_score(b"x/glib/a.py", {"lib": 1.0}, asked) < 1
+
+    def test_files_that_are_equally_promising_stay_together(self) -> None:
+        best = dict.fromkeys(range(500), 2.0)
+        assert set(promising(best | {1_000: 1.0})) == set(best)
+        few = dict.fromkeys(range(10), 3.0)
+        assert set(promising(few | dict.fromkeys(range(100, 1_000), 1.0))) == set(few)
+        assert promising({}) == []
+
+
+class TestSnippet:
+    def test_the_lines_with_most_words_are_shown(self) -> None:
+        text = "".join(f"filler {number}\n" for number in range(50)) + "openFile then close\n" + "end\n" * 20
+        shown = Highlighter({"open": 1.0, "file": 1.0, "close": 1.0}).snippet(text, 101, 5)
+        line = next(each for each in shown if each.number == 151)
+        assert [line.text[begin:end] for begin, end in line.matches] == ["open", "File", "close"]
+        assert len(shown) == 5
+
+    def test_without_a_match_it_begins_at_the_beginning(self) -> None:
+        assert [line.number for line in Highlighter({"zzz": 1.0}).snippet("a\nb\nc\n", 7, 2)] == [7, 8]
+
+    def test_lines_break_at_lf_crlf_and_cr_only(self) -> None:
+        shown = Highlighter({}).snippet("a\r\nb\rc\u2028d\x0ce\n", 1, 9)
+        assert [line.text for line in shown] == ["a", "b", "c\u2028d\x0ce"]
+
+    def test_an_empty_text_has_no_lines(self) -> None:
+        assert Highlighter({"a": 1.0}).snippet("", 1, 5) == ()
+
+    @settings(max_examples=50)
+    @given(st.text(max_size=300), st.integers(1, 10))
+    def test_matches_lie_within_their_lines(self, text: str, limit: int) -> None:
+        for line in Highlighter({"a": 1.0, "b": 0.5}).snippet(text, 1, limit):
+            for begin, end in line.matches:
+                assert 0 <= begin < end <= len(line.text)
+
+
+class TestPathFilter:
+    @pytest.mark.parametrize(
+        ("glob", "path", "accepted"),
+        [
+            ("*.py", b"a/b/c.py", True), ("*.py", b"c.pyc", False), ("src", b"src/x.c", True),
+            ("src", b"a/src/x.c", True),
+            ("/src", b"a/src/x.c", False), ("src/*.c", b"src/x.c", True), ("src/*.c", b"src/a/x.c", False),
+            ("src/**/x.c", b"src/a/b/x.c", True), ("./src/", b"src/x.c", True), ("[ab].c", b"b.c", True),
+            ("a?c", b"abc", True), ("caf*", b"caf\xe9", True),
+        ],
+    )  # fmt: skip
+    def test_globs_mean_what_they_mean_in_a_gitignore(self, glob: str, path: bytes, accepted: bool) -> None:
+        found = path_filter((glob,))
+        assert found is not None
+        assert found.accepts(path) is accepted
+        assert not accepted or path.startswith(found.prefixes)
+
+    def test_f088_a_hostile_glob_costs_little(self) -> None:
+        found = path_filter(("**/" * 30 + "*a" * 60 + "b",))
+        assert found is not None
+        assert not found.accepts(b"a/" * 100 + b"a" * 200)
+
+    def test_without_globs_there_is_no_filter(self) -> None:
+        assert path_filter(()) is None
