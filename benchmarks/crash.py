@@ -28,8 +28,8 @@ from time import perf_counter
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.faults import state  # noqa: E402  (found through the line above)
-from tests.faults.driver import Driver, Order  # noqa: E402
+from tests.faults import state
+from tests.faults.driver import Driver, Order
 
 
 @dataclass(slots=True)
@@ -59,7 +59,8 @@ class Figures:
         return [
             f"rounds {self.rounds}, killed {self.killed}, of whose recoveries {self.rebuilt} rebuilt the text index",
             f"acknowledged files lost {self.lost}, chunks doubled {self.doubled}, orphaned {self.orphaned}",
-            f"findings of fsck {self.findings}, processes left {self.processes_left}, unequal to scratch {self.unequal}",
+            f"findings of fsck {self.findings}, processes left {self.processes_left}",
+            f"rounds unequal to an index from scratch {self.unequal}",
             f"recovery: median {median(self.recoveries):.2f} s, worst {max(self.recoveries):.2f} s",
             f"a round without a kill: median {median(self.undisturbed or [0.0]):.2f} s",
         ]

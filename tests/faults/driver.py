@@ -15,7 +15,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from indexing.runtime import open_owner
 from indexing.settings import Settings
@@ -24,7 +24,7 @@ from storage.faults import arm
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class Order:
     """the same for its worker processes"""
     acknowledged: str | None = None
     """file that gets a line ``hex(path) seq`` for every file whose commit was reported back"""
-    overrides: dict[str, object] = field(default_factory=dict)
+    overrides: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Driver:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=preexec,  # noqa: PLW1509  (before any thread of ours)
+            preexec_fn=preexec,  # noqa: PLW1509  (the server has one thread)
         )
 
     def __enter__(self) -> Self:
@@ -103,16 +103,16 @@ class Driver:
         answer = self._answer()
         return Outcome(answer["status"], answer["report"])
 
-    def _answer(self) -> dict[str, T]:
+    def _answer(self) -> dict[str, Any]:
         assert self._server.stdout is not None
-        answer: dict[str, T] = json.loads(self._server.stdout.readline())
+        answer: dict[str, Any] = json.loads(self._server.stdout.readline())
         return answer
 
 
-def settings_for(data: Path | str, overrides: dict[str, object] | None = None) -> Settings:
+def settings_for(data: Path | str, overrides: Mapping[str, object] | None = None) -> Settings:
     """Settings of a data directory with `SMALL_STEPS`."""
     groups: dict[str, dict[str, object]] = {}
-    for key, value in (SMALL_STEPS | {"storage.data_dir": str(data)} | (overrides or {})).items():
+    for key, value in (SMALL_STEPS | {"storage.data_dir": str(data)} | dict(overrides or {})).items():
         group, _, name = key.partition(".")
         groups.setdefault(group, {})[name] = value
     return Settings(**groups)  # type: ignore[arg-type]

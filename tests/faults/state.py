@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
+from tests.faults.driver import settings_for
 
 from indexing.fsck import check
 from indexing.runtime import open_owner
@@ -19,7 +20,6 @@ from storage import (
     load_registry,
     open_for_reading,
 )
-from tests.faults.driver import settings_for
 
 if TYPE_CHECKING:
     import sqlite3
@@ -63,7 +63,7 @@ async def from_scratch(data: Path, like: Path) -> None:
                 await job.run()
 
 
-def rows(data: Path, query: str, *parameters: object) -> list[tuple[object, ...]]:
+def rows(data: Path, query: str, *parameters: object) -> list[tuple[Any, ...]]:
     """Rows of a statement on the catalog."""
     return read(data, lambda connection: connection.execute(query, parameters).fetchall())
 
@@ -82,19 +82,23 @@ def dump(data: Path) -> list[str]:
 def shown(data: Path) -> dict[bytes, tuple[str, str]]:
     """{path: (language, cutter)} of what is indexed, over all repositories."""
     found = rows(data, "SELECT path, entries.language, cutter FROM entries JOIN cuts ON cuts.id = cut_id")
-    return {bytes(path): (str(language), str(cutter)) for path, language, cutter in found}  # type: ignore[arg-type]
+    return {bytes(path): (str(language), str(cutter)) for path, language, cutter in found}
 
 
 def text_ids(data: Path) -> list[bytes]:
     """External ids of the chunks in the text index, sorted; unknown ones are empty, doubled ones are there twice."""
-    known = dict(read(data, lambda connection: connection.execute("SELECT chunk_id, external_id FROM chunks").fetchall()))
+    known = dict(
+        read(data, lambda connection: connection.execute("SELECT chunk_id, external_id FROM chunks").fetchall())
+    )
     with closing(TextIndex.open_for_reading(DataDirectory(data).text)) as index:
         return sorted(known.get(chunk_id, b"") for chunk_id in index.chunk_ids())
 
 
 def hits(data: Path) -> Mapping[str, list[tuple[bytes, float]]]:
     """{word: hits as (external id, score)} of `WORDS`."""
-    known = dict(read(data, lambda connection: connection.execute("SELECT chunk_id, external_id FROM chunks").fetchall()))
+    known = dict(
+        read(data, lambda connection: connection.execute("SELECT chunk_id, external_id FROM chunks").fetchall())
+    )
     repositories = frozenset(load_registry(data).repositories)
     answers = {}
     with closing(TextIndex.open_for_reading(DataDirectory(data).text)) as index:
@@ -144,5 +148,5 @@ def lost(data: Path, notes: Path) -> list[str]:
     if not notes.exists():
         return []
     acknowledged = [line.split() for line in notes.read_text().splitlines()]
-    kept = {bytes(path): seq for path, seq in rows(data, "SELECT path, seq FROM entries")}  # type: ignore[arg-type]
+    kept = {bytes(path): seq for path, seq in rows(data, "SELECT path, seq FROM entries")}
     return [path for path, seq in acknowledged if int(str(kept.get(bytes.fromhex(path), -1))) < int(seq)]

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.faults import state
+from tests.faults.driver import Driver, Order, settings_for
 
 from indexing.fsck import check
 from indexing.runtime import CrashLoop, open_owner
 from storage import DataDirectory, load_registry, stage_restore, write_backup
-from tests.faults import state
-from tests.faults.driver import Driver, Order, settings_for
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "garbage": lambda catalog: catalog.write_bytes(b"this is no catalog" * 1000),
     "truncated": lambda catalog: os.truncate(catalog, 3 * 4096 + 100),
     "zero bytes": lambda catalog: os.truncate(catalog, 0),
-    "missing": lambda catalog: catalog.unlink(),
+    "missing": os.unlink,
     "directory missing": lambda catalog: shutil.rmtree(catalog.parent),
     "schema page": lambda catalog: overwrite(catalog, 100, 3000),
 }
@@ -140,21 +140,37 @@ def replace(text: Path, other: Path) -> None:
     shutil.copytree(other / "text", text)
 
 
-TEXT_DAMAGE: dict[str, Callable[[Path, Kept], object]] = {
-    "deleted": lambda text, kept: shutil.rmtree(text),
-    "emptied": lambda text, kept: [file.unlink() for file in text.iterdir()],
-    "of another installation": lambda text, kept: replace(text, kept.foreign),
-    "an older copy": lambda text, kept: replace(text, kept.older),
-    "one file truncated": lambda text, kept: truncate_largest(text),
-    "all files truncated": lambda text, kept: truncate_all(text),
-    "no segment list": lambda text, kept: (text / "meta.json").unlink(),
-}
+def empty(text: Path) -> None:
+    for file in text.iterdir():
+        file.unlink()
+
+
+def damage_text(kind: str, text: Path, kept: Kept) -> None:
+    match kind:
+        case "deleted":
+            shutil.rmtree(text)
+        case "emptied":
+            empty(text)
+        case "of another installation":
+            replace(text, kept.foreign)
+        case "an older copy":
+            replace(text, kept.older)
+        case "one file truncated":
+            truncate_largest(text)
+        case "all files truncated":
+            truncate_all(text)
+        case _:
+            (text / "meta.json").unlink()
+
+
+TEXT_DAMAGE = ("deleted", "emptied", "of another installation", "an older copy", "one file truncated",
+               "all files truncated", "no segment list")  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", TEXT_DAMAGE)
 def test_f102_f003_the_text_index_is_right_after_the_next_start(kept: Kept, tmp_path: Path, kind: str) -> None:
     data = kept.copy(tmp_path / "data")
-    TEXT_DAMAGE[kind](DataDirectory(data).text, kept)
+    damage_text(kind, DataDirectory(data).text, kept)
     asyncio.run(_open_only(data))
     assert state.text_ids(data) == state.text_ids(kept.data)
     assert asyncio.run(state.findings(data)) == []
@@ -166,7 +182,7 @@ def test_f102_f003_the_text_index_is_right_after_the_next_start(kept: Kept, tmp_
 @pytest.mark.parametrize("kind", ["deleted", "of another installation", "one file truncated"])
 def test_f102_fsck_finds_and_repairs_the_text_index(kept: Kept, tmp_path: Path, kind: str) -> None:
     data = kept.copy(tmp_path / "data")
-    TEXT_DAMAGE[kind](DataDirectory(data).text, kept)
+    damage_text(kind, DataDirectory(data).text, kept)
     found = asyncio.run(check(settings_for(data), repair=False))
     assert {finding.code for finding in found.findings} == {"text"}
     assert asyncio.run(check(settings_for(data), repair=True)).clean

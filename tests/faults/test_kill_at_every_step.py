@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-
 from tests.faults import state
 from tests.faults.driver import Driver, Order
 
@@ -108,18 +108,38 @@ def test_f001_scores_are_those_of_an_index_from_scratch(
     assert all(hits.values())
 
 
-def test_f108_workers_end_within_a_second_of_the_kill_of_their_owner(
+def test_f001_files_that_a_dead_run_had_in_hand_are_tried_one_by_one(
     driver: Driver, scene: Scene, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(scene.behind, data)
-    # The worker that is suspended in mid-file cannot see the end of its pipe, so let it spin instead.
-    order = Order(str(data), str(scene.root), fault="job.garbage:1:kill", worker_fault="worker.read@never:1:spin")
+    order = Order(str(data), str(scene.root), fault="job.intent:1:kill")
     assert driver.run(order).killed
-    assert not state.left_after_a_second(data)
-    order = Order(str(data), str(scene.root), fault="catalog.committed:6:kill", worker_fault="worker.read:1:spin")
-    outcome = driver.run(order)
-    assert outcome.killed
+    in_hand = {path for row in state.rows(data, "SELECT paths FROM batches") for path in row[0].split(b"\0")}
+    assert len(in_hand) > state.rows(data, "SELECT count(*) FROM batches")[0][0]
+    assert driver.run(order).killed
+    batches = [row[0].split(b"\0") for row in state.rows(data, "SELECT paths FROM batches")]
+    assert in_hand <= {path for batch in batches for path in batch}
+    assert all(len(batch) == 1 for batch in batches if in_hand.intersection(batch))
+
+
+@pytest.mark.parametrize("worker", ["spin", "stop"])
+def test_f108_workers_end_within_a_second_of_the_kill_of_their_owner(
+    driver: Driver, scene: Scene, tmp_path: Path, worker: str
+) -> None:
+    if worker == "stop" and sys.platform != "linux":
+        pytest.skip("a suspended process sees its parent's end on Linux only")
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    # The first batch becomes findable while the worker is busy with, or suspended in, the second one.
+    order = Order(
+        str(data),
+        str(scene.root),
+        fault="text.commit:2:kill",
+        worker_fault=f"worker.read:3:{worker}",
+        overrides={"indexing.parse_cpu_seconds": 5},
+    )
+    assert driver.run(order).killed
     assert not state.left_after_a_second(data)
 
 

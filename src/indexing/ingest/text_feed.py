@@ -185,7 +185,7 @@ class TextFeed:
         reach("text.wipe")
         await self._in_thread(lambda: TextIndex.wipe(self._path))
         self._index = await self._in_thread(self._open_index)
-        # What was deleted before the chunks are read is not among them; and rows of ``deletions`` may be trimmed by now.
+        # What was deleted before the chunks are read is not among them, and those rows of ``deletions`` may be gone.
         self._applied_chunk, self._applied_deletion = 0, await self._reader.run(last_deletion)
 
     def _open_index(self) -> TextIndex:

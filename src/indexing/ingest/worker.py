@@ -24,12 +24,15 @@ from storage import Failure, KnownCuts, reach
 if TYPE_CHECKING:
     from indexing.ingest.messages import BatchTask, FileTask, WorkerSetup
 
+_PR_SET_PDEATHSIG = 1
+
 
 def main() -> None:
     """Serve batches until stdin ends."""
     # Signals of the terminal go to the whole process group; when to stop is the parent's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    _end_with_parent()
     answers = _private_stdout()
     frames: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_read_frames, args=(frames,), daemon=True).start()
@@ -76,6 +79,17 @@ def _prepare(
     except Exception as error:  # noqa: BLE001  (task boundary: a defect costs this file only, and is told)
         traceback.print_exc()
         return FileReport(failure=Failure(task.place, "internal", f"{type(error).__name__}: {error}"))
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to kill this process when its parent ends: a parser that holds the interpreter lock, or a process that
+
+    is suspended, would not see the end of stdin. Elsewhere that end is all there is.
+    """
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415  (needed here only)
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _private_stdout() -> BinaryIO:

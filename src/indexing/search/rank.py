@@ -53,6 +53,9 @@ JOINED_FIT: Final = 0.5
 MAX_MERGED_LINES: Final = 120
 """Adjacent hits become one up to this length; a longer one would hide where the match is."""
 
+MERGED_SHARE: Final = 0.5
+"""An adjacent chunk widens a hit when its own score is at least this share of the hit's; else it is left out."""
+
 _ASIDE_DIRECTORIES: Final = frozenset(
     {b"example", b"examples", b"demo", b"demos", b"sample", b"samples", b"benchmark", b"benchmarks", b"bench"}
 )
@@ -201,7 +204,8 @@ def _spread(scored: Sequence[tuple[Candidate, float, dict[str, float]]], limit: 
         chunk = candidate.chunk
         touching = next((at for at, each in enumerate(mine) if _touch(each, chunk)), None)
         if touching is not None:
-            mine[touching] = _merged(mine[touching], chunk)
+            if score >= MERGED_SHARE * mine[touching].score:
+                mine[touching] = _merged(mine[touching], chunk)
         elif len(mine) < MAX_HITS_A_FILE:
             mine.append(_hit(candidate, score, factors, rules.repeat ** len(mine)))
     flat = [each for found in by_file.values() for each in found]

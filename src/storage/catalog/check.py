@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from storage.catalog.migrations import expected_schema, schema_of, schema_version
 from storage.errors import CatalogDamaged
 from storage.identity import cut_key, external_id
 from storage.outlines import unpack_outline
@@ -88,7 +89,7 @@ def check_catalog(connection: sqlite3.Connection) -> Iterator[CatalogFinding]:
                 yield CatalogFinding(rule, f"{count} times")
         yield from _check_path_words(connection)
         yield from _check_texts(connection)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter where even SQLite's message is damaged
         yield CatalogFinding("SQLite integrity", str(error))
 
 
@@ -101,6 +102,9 @@ def _check_sqlite(connection: sqlite3.Connection) -> Iterator[CatalogFinding]:
                 yield CatalogFinding("SQLite integrity", verdict.decode("utf-8", "backslashreplace"))
     finally:
         connection.text_factory = str
+    if schema_of(connection) != expected_schema(schema_version(connection)):
+        yield CatalogFinding("schema", "it is not what the migrations make")
+        return
     strings = connection.execute(
         "SELECT tables.name, group_concat(columns.name) FROM sqlite_schema AS tables"
         " JOIN pragma_table_info(tables.name) AS columns WHERE tables.type = 'table' AND tables.sql LIKE '%STRICT%'"

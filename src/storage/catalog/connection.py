@@ -40,6 +40,9 @@ def translated(catalog: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise translate(error, catalog) from error
+    except UnicodeDecodeError as error:  # from sqlite3 where its own message quotes a damaged name
+        message = f"the catalog {str(catalog)!r} is damaged ({error}); run 'codetrove fsck --repair'"
+        raise CatalogDamaged(message) from error
 
 
 def translate(error: sqlite3.Error, catalog: Path) -> CatalogError | DataDirectoryUnsuitable:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -165,18 +167,14 @@ def test_a_data_directory_that_cannot_be_one_is_refused_with_the_remedy(
     assert (ran.code, "chmod 700" in ran.stderr) == (3, True)
 
 
-@pytest.mark.parametrize("kept", [0, 4096], ids=["from the first byte", "behind the header"])
+@pytest.mark.parametrize("met", ["at the start", "in the run"])
 def test_f008_a_damaged_catalog_is_moved_aside_and_comes_back_from_disk(
-    run: Run, tree: TreeFactory, data_dir: Path, kept: int
+    run: Run, tree: TreeFactory, data_dir: Path, met: str
 ) -> None:
     root, other = tree(FILES), tree({"x.py": "def omega(): ...\n"}, name="other")
     run("index", other)
     before = run("index", root, "--json").json()["jobs"][0]["repository"]
-    catalog = data_dir / "catalog/catalog.db"
-    size = catalog.stat().st_size
-    with catalog.open("r+b") as file:
-        file.seek(kept)
-        file.write(b"\xa5" * (size - kept))
+    _tear_a_page(data_dir / "catalog/catalog.db", "meta" if met == "at the start" else "exclusions")
     ran = run("index", root, "--json")
     assert ran.code == 0
     assert {Path(job["root"]).name: job["repository"] for job in ran.json()["jobs"]}[root.name] == before
@@ -199,6 +197,16 @@ def _without_power_over_files() -> None:
     prctl = ctypes.CDLL(None).prctl
     prctl(_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE)
     prctl(_PR_CAPBSET_DROP, _CAP_DAC_READ_SEARCH)
+
+
+def _tear_a_page(catalog: Path, table: str) -> None:
+    """Overwrite the page at which a table begins."""
+    with closing(sqlite3.connect(catalog)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with catalog.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xa5" * size)
 
 
 def _written(path: Path) -> Path:

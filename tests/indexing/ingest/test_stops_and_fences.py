@@ -7,25 +7,28 @@ import gc
 import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from tests.faults import state
+from tests.faults.driver import settings_for
 
 from indexing.ingest.batch_work import BatchWork
 from indexing.ingest.job import JobReport
 from indexing.ingest.messages import FileReport, FileTask
 from indexing.ingest.worker_process import WorkerProcess
-from indexing.runtime import Owner, open_owner
+from indexing.runtime import open_owner
 from storage import DataDirectoryInUse, StaleEpoch
-from tests.conftest import TreeFactory
-from tests.faults import state
-from tests.faults.driver import settings_for
+
+if TYPE_CHECKING:
+    from tests.conftest import TreeFactory
 
 Index = Callable[..., Awaitable[JobReport]]
 Reports = Sequence[tuple[FileTask, FileReport]]
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  (only listed)
 COMMIT = BatchWork._commit
 
 
@@ -124,9 +127,7 @@ async def test_f105_a_slow_reader_of_an_older_version_does_not_replace_the_newer
 
             async def newer_version_first(work: BatchWork, reports: Reports) -> None:
                 tree({"a.py": "version = 22\n"})
-                quick = WorkerProcess(
-                    job._workers[0]._setup, directory=owner.directory.path, wall_seconds=60
-                )
+                quick = WorkerProcess(job._workers[0]._setup, directory=owner.directory.path, wall_seconds=60)
                 try:
                     newer = await work._reports(quick, [task for task, _ in reports])
                 finally:
@@ -141,9 +142,7 @@ async def test_f105_a_slow_reader_of_an_older_version_does_not_replace_the_newer
     await sound(data_dir, ended="succeeded")
 
 
-async def test_f025_two_jobs_of_one_repository_end_with_one_result(
-    tree: TreeFactory, data_dir: Path
-) -> None:
+async def test_f025_two_jobs_of_one_repository_end_with_one_result(tree: TreeFactory, data_dir: Path) -> None:
     root = tree(state.small_tree(8))
     async with open_owner(settings_for(data_dir)) as owner:
         repository = await owner.register(root)
@@ -155,9 +154,7 @@ async def test_f025_two_jobs_of_one_repository_end_with_one_result(
     await sound(data_dir, ended="succeeded")
 
 
-async def test_f016_twenty_cycles_of_start_stop_and_cancel_leave_nothing(
-    tree: TreeFactory, data_dir: Path
-) -> None:
+async def test_f016_twenty_cycles_of_start_stop_and_cancel_leave_nothing(tree: TreeFactory, data_dir: Path) -> None:
     root = tree(state.small_tree(4))
     await cycle(data_dir, root, 0)
     before = belongings()
@@ -195,7 +192,7 @@ def belongings() -> dict[str, object]:
         "threads": sorted(thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")),
         "children": [child.pid for child in process.children(recursive=True)],
         "files": process.num_fds(),
-        "shared memory": sorted(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else [],
+        "shared memory": sorted(os.listdir(SHARED_MEMORY)) if os.path.isdir(SHARED_MEMORY) else [],
     }
 
 

@@ -18,7 +18,7 @@ from storage import (
     open_for_writing,
     open_reader,
 )
-from storage.catalog.migrations import MIGRATIONS, schema_version, statements
+from storage.catalog.migrations import MIGRATIONS, schema_of, schema_version, statements
 
 SCRIPTS = Path(migrate.__code__.co_filename).parent
 FIRST = "CREATE TABLE a (x INTEGER) STRICT; INSERT INTO a VALUES (1);"
@@ -29,10 +29,6 @@ SECOND = "ALTER TABLE a ADD COLUMN y INTEGER; UPDATE a SET y = 2; CREATE INDEX a
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)) as opened:
         yield opened
-
-
-def schema(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-    return connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
 
 
 def test_every_script_of_the_directory_is_listed_in_order() -> None:
@@ -65,10 +61,10 @@ def test_a_failing_script_leaves_version_schema_and_rows_as_they_were(
     connection: sqlite3.Connection, tmp_path: Path, second: str
 ) -> None:
     migrate(connection, tmp_path, [FIRST])
-    before = schema(connection), connection.execute("SELECT * FROM a").fetchall()
+    before = schema_of(connection), connection.execute("SELECT * FROM a").fetchall()
     with pytest.raises(sqlite3.Error):
         migrate(connection, tmp_path, [FIRST, second])
-    assert (schema(connection), connection.execute("SELECT * FROM a").fetchall()) == before
+    assert (schema_of(connection), connection.execute("SELECT * FROM a").fetchall()) == before
     assert schema_version(connection) == 1
     assert not connection.in_transaction
     migrate(connection, tmp_path, [FIRST, SECOND])
@@ -85,7 +81,7 @@ def test_step_by_step_gives_the_same_schema_as_all_at_once(tmp_path: Path) -> No
         for most in range(1, len(scripts) + 1):
             migrate(steps, tmp_path, scripts[:most])
         migrate(once, tmp_path, scripts)
-        assert schema(steps) == schema(once)
+        assert schema_of(steps) == schema_of(once)
 
 
 def test_another_process_that_migrated_first_is_noticed_under_the_lock(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,23 @@ def schema_version(connection: sqlite3.Connection) -> int:
     """Return how many of the scripts have been applied; 0 for an empty file."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
+
+
+def schema_of(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Return name and definition of everything the scripts define, by name.
+
+    What SQLite and FTS5 add for themselves is left out: it may differ from version to version.
+    """
+    return connection.execute(
+        "SELECT name, sql FROM sqlite_schema WHERE name NOT GLOB 'sqlite_*' AND name NOT GLOB 'path_words_*' ORDER BY name"
+    ).fetchall()
+
+
+def expected_schema(version: int) -> list[tuple[str, str]]:
+    """Return what ``schema_of`` gives for a sound catalog of this version."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
+        migrate(made, Path(":memory:"), [_script(name) for name in MIGRATIONS[:version]])
+        return schema_of(made)
 
 
 def check_version(connection: sqlite3.Connection, catalog: Path, newest: int = SCHEMA_VERSION) -> None:

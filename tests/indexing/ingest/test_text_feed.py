@@ -1,0 +1,101 @@
+"""Invariants I2 and I3: the text index follows in order, and nothing that it still holds by then is shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.faults import state
+from tests.faults.driver import settings_for
+
+from indexing.ingest.batch_work import BatchWork
+from indexing.runtime import open_owner
+from indexing.search import SearchRequest, search
+from storage import (
+    DataDirectory,
+    FileVersion,
+    Removal,
+    Tally,
+    TextIndex,
+    collect_garbage,
+    commit_batch,
+    end_run,
+    open_reader,
+    start_run,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    from tests.conftest import TreeFactory
+
+    from indexing.ingest.job import JobReport
+    from indexing.ingest.messages import FileReport, FileTask
+
+    Index = Callable[..., Awaitable[JobReport]]
+    Reports = Sequence[tuple[FileTask, FileReport]]
+COMMIT = BatchWork._commit
+
+
+async def test_i3_a_deletion_follows_the_addition_it_undoes_even_in_one_commit(
+    tree: TreeFactory, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions: list[FileVersion] = []
+
+    async def noting(self: BatchWork, reports: Reports, batch_id: int | None) -> list[FileTask]:
+        versions.extend(report.version for _, report in reports if report.version is not None)
+        return await COMMIT(self, reports, batch_id)
+
+    monkeypatch.setattr(BatchWork, "_commit", noting)
+    root = tree({"a.py": "alpha = 1\n", "b.py": "beta = 1\n"})
+    async with open_owner(settings_for(data_dir)) as owner:
+        repository = await owner.register(root)
+        async with owner.job_for(repository) as job:
+            await job.run()
+        (version,) = [version for version in versions if version.place.path == b"a.py"]
+
+        def add_and_remove(connection: sqlite3.Connection) -> list[object]:
+            run, _ = start_run(connection, repository.id, "second", incarnation=owner.incarnation.id, now_ms=1)
+            seqs = connection.execute("SELECT seq FROM entries WHERE path = ?", (b"a.py",)).fetchall()
+            results: list[object] = []
+            for seq in [*(row[0] for row in seqs), None]:
+                place = version.place.__class__(version.place.snapshot_id, version.place.path, seq)
+                if seq is None:
+                    added = FileVersion(place, *(getattr(version, name) for name in version.__slots__[1:]))  # type: ignore[attr-defined]
+                    results += commit_batch(connection, run, [added], repository=repository.uuid, now_ms=1)
+                    place = results[-1].place.__class__(place.snapshot_id, place.path, results[-1].seq)  # type: ignore[attr-defined]
+                results += commit_batch(
+                    connection, run, [Removal(place, "gone")], repository=repository.uuid, now_ms=1
+                )
+                results.append(collect_garbage(connection, older_than_ms=2))
+            end_run(connection, run, "succeeded", "", Tally(), now_ms=1)
+            return results
+
+        await owner.writer.apply(add_and_remove)
+        await owner.feed.settled()
+    assert await state.findings(data_dir) == []
+    assert len(await asyncio.to_thread(state.text_ids, data_dir)) == 1
+
+
+async def test_i2_content_that_is_kept_for_its_grace_period_is_not_shown(
+    index: Index, tree: TreeFactory, data_dir: Path
+) -> None:
+    keep = {"storage.garbage_grace_days": 14}
+    root = tree({"a.py": "alphabetical = 1\n", "b.py": "beta = 1\n"})
+    await index(root, **keep)
+    tree({"a.py": "gamma = 1\n"})
+    await index(root, **keep)
+    assert len(await asyncio.to_thread(state.text_ids, data_dir)) == 3
+    ((uuid,),) = await asyncio.to_thread(state.rows, data_dir, "SELECT uuid FROM repositories")
+    found = {}
+    async with open_reader(DataDirectory(data_dir).catalog) as reader:
+        with closing(await asyncio.to_thread(TextIndex.open_for_reading, DataDirectory(data_dir).text)) as text:
+            for word in ("alphabetical", "gamma"):
+                request = SearchRequest(word, repositories=frozenset({uuid}))
+                found[word] = (await search(request, catalog=reader, text_index=text)).hits
+    assert found["alphabetical"] == ()
+    assert [hit.path for hit in found["gamma"]] == ["a.py"]
