@@ -21,7 +21,8 @@ from ingest_measures import contents, disk_bytes, percentile, sampled_usage
 from ingest_naive import index_naively
 from ingest_queries import QUERIES
 
-from indexing.runtime import open_for_search, open_owner
+from indexing.reading import open_for_search
+from indexing.runtime import open_owner
 from indexing.search import SearchRequest, search
 from indexing.settings import load_settings
 from storage import DataDirectory

@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from indexing.runtime import open_for_search
+from indexing.reading import open_for_search
 from indexing.search import MAX_K, SearchRequest, search
 from indexing.settings import load_settings
 

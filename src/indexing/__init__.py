@@ -1,0 +1,1 @@
+"""The application: settings, what an owner opens, sources, cutting, ingest, search, and the command line."""

@@ -9,48 +9,31 @@ import asyncio
 import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING
-
-import structlog
 
 from indexing.ingest.job import IndexJob, JobSettings
 from indexing.ingest.messages import WorkerSetup
 from indexing.ingest.text_feed import TextFeed
 from indexing.ingest.worker_process import WorkerProcess
-from indexing.sources import (
-    DirectoryHandles,
-    RootError,
-    RootMissing,
-    RootNotDirectory,
-    Rules,
-    display,
-    git_common_dir,
-    identify,
-)
+from indexing.recovery import bring_back, enter_writer, guard_against_crash_loop
+from indexing.roots import look_at_root, rules_for
 from storage import (
     CatalogDamaged,
     DataDirectory,
-    NestedRepository,
     Ownership,
-    Root,
     StorageError,
-    TextIndex,
     Writer,
     accept_root,
     begin_incarnation,
-    damage_mark,
     end_incarnation,
     load_registry,
     mark_damaged,
     note_served,
-    note_start,
     open_reader,
     register,
     save_registry,
-    set_aside,
     take_in_restore,
 )
 
@@ -58,13 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from indexing.settings import Settings
+    from indexing.sources import Rules
     from storage import Incarnation, Reader, Repository
-
-log = structlog.get_logger(__name__)
-
-
-class CrashLoop(Exception):
-    """The last starts died in their recovery; it is not attempted again."""
 
 
 @dataclass(slots=True)
@@ -85,21 +63,9 @@ class Owner:
     """{uuid: root} of repositories that a lost catalog held and that cannot come back now."""
     job: IndexJob | None = None
 
-    def rules_for(self, repository: Repository, others: Sequence[Repository]) -> Rules:
-        """Return the rules of a scan of ``repository``; the roots inside it belong to the others."""
-        chosen = self.settings.discovery
-        return Rules(
-            include=tuple(chosen.include),
-            exclude=tuple(chosen.exclude),
-            max_file_bytes=chosen.max_file_bytes,
-            vendored=chosen.vendored,
-            generated=chosen.generated,
-            hidden=chosen.hidden,
-            minified=chosen.minified,
-            secrets=chosen.secrets,
-            use_git=chosen.use_git,
-            other_roots=frozenset(_inside(repository, others) | _data_directory_inside(self.directory, repository)),
-        )
+    def _rules_for(self, repository: Repository, others: Sequence[Repository]) -> Rules:
+        roots = [other.root.path for other in others]
+        return rules_for(self.settings, repository.root.path, roots, self.directory.path)
 
     async def register(self, path: Path) -> Repository:
         """Return the repository whose root is ``path``, new or not; raises the errors of ``look_at_root``."""
@@ -123,7 +89,7 @@ class Owner:
     async def job_for(self, repository: Repository) -> AsyncIterator[IndexJob]:
         """Prepare a job that brings a repository up to date; its worker process ends with the context."""
         others = await self.reader.repositories()
-        rules = await asyncio.to_thread(self.rules_for, repository, others)
+        rules = await asyncio.to_thread(self._rules_for, repository, others)
         settings = self.settings
         setup = WorkerSetup(
             catalog=str(self.directory.catalog),
@@ -154,7 +120,7 @@ class Owner:
             self.job = None
             await worker.aclose()
 
-    def waits_for_room(self, waits: bool) -> None:
+    def waits_for_room(self, waits: bool) -> None:  # noqa: FBT001 - a callback with one argument
         """Show in the job's progress that the disk is full, or no longer."""
         if self.job is not None:
             self.job.counters.waiting = "disk is full" if waits else ""
@@ -177,7 +143,7 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
     async with AsyncExitStack() as stack:
         await asyncio.to_thread(directory.prepare)
         await asyncio.to_thread(stack.enter_context, Ownership(directory))
-        await asyncio.to_thread(_guard_against_crash_loop, settings, directory)
+        await asyncio.to_thread(guard_against_crash_loop, settings, directory)
         former = await asyncio.to_thread(lambda: take_in_restore(directory, now_ms=_now_ms()))
         if former is not None:
             messages.append(f"a backup was restored; the former catalog is in {former}")
@@ -187,12 +153,12 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
                 after_commit=lambda results: _follow(owner, results),
                 on_full=lambda waits: owner.waits_for_room(waits) if owner is not None else None,
             )
-            aside = await _enter_writer(stack, writer, directory)
+            aside = await enter_writer(stack, writer, directory)
             if aside is not None:
                 messages.append(f"the catalog was damaged and is moved aside to {aside}")
             incarnation = await writer.apply(lambda connection: begin_incarnation(connection, now_ms=_now_ms()))
             reader = await stack.enter_async_context(open_reader(directory.catalog))
-            returning, unreachable = await _bring_back(directory, writer, reader, messages)
+            returning, unreachable = await bring_back(directory, writer, reader, messages)
             feed = TextFeed(
                 directory.text,
                 reader,
@@ -222,110 +188,15 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
             raise
 
 
-@asynccontextmanager
-async def open_for_search(settings: Settings) -> AsyncIterator[tuple[Reader, TextIndex]]:
-    """Open catalog and text index for reading only, beside an owner or without one."""
-    directory = DataDirectory(settings.storage.data_dir)
-    if directory.path.exists():
-        await asyncio.to_thread(directory.check_readable)
-    async with open_reader(directory.catalog) as reader:
-        index = await asyncio.to_thread(TextIndex.open_for_reading, directory.text)
-        try:
-            yield reader, index
-        finally:
-            await asyncio.to_thread(index.close)
-
-
-def look_at_root(path: Path) -> Root:
-    """Return what identifies the directory at ``path``; raises ``RootError`` for what cannot be a repository's root."""
-    resolved = path.expanduser().resolve()
-    if not resolved.exists():
-        raise RootMissing(f"there is nothing at {str(path)!r}; give the path of a directory")
-    if not resolved.is_dir():
-        raise RootNotDirectory(f"{str(path)!r} is a file; give the directory it is in")
-    with DirectoryHandles.open(resolved) as handles:
-        identity = identify(handles.root_fd)
-    return Root(os.fsencode(resolved), identity.device, identity.inode, identity.boot_id, git_common_dir(resolved))
-
-
 async def _follow(owner: Owner | None, results: Sequence[object]) -> None:
     if owner is not None:
         await owner.feed.follow(results)
-
-
-async def _enter_writer(stack: AsyncExitStack, writer: Writer, directory: DataDirectory) -> Path | None:
-    """Open the catalog; a damaged one is moved aside first. Returns where it went."""
-    aside: Path | None = None
-    if await asyncio.to_thread(damage_mark, directory.catalog) is not None:
-        aside = await asyncio.to_thread(lambda: set_aside(directory.catalog, now_ms=_now_ms()))
-    try:
-        await stack.enter_async_context(writer)
-    except CatalogDamaged:
-        if aside is not None:
-            raise
-        aside = await asyncio.to_thread(lambda: set_aside(directory.catalog, now_ms=_now_ms()))
-        log.warning("catalog.set_aside", path=str(aside))
-        await stack.enter_async_context(writer)
-    return aside
-
-
-async def _bring_back(
-    directory: DataDirectory, writer: Writer, reader: Reader, messages: list[str]
-) -> tuple[list[Repository], dict[str, bytes]]:
-    """Register what ``registry.json`` knows and the catalog does not, under the same ids.
-
-    Returns the repositories that have to be indexed, those of an earlier start that crashed among them, and
-    {uuid: root} of those that cannot be registered now.
-    """
-    registry = await asyncio.to_thread(load_registry, directory.path)
-    there = await reader.repositories()
-    known = {repository.uuid for repository in there} | {repository.root.path for repository in there}
-    unreachable: dict[str, bytes] = {}
-    # Of two nested roots the inner one first: once the outer one is registered it would be refused.
-    for uuid, path in sorted(registry.repositories.items(), key=lambda item: len(item[1]), reverse=True):
-        if uuid in known or path in known:
-            continue
-        try:
-            root = await asyncio.to_thread(look_at_root, Path(os.fsdecode(path)))
-            await writer.apply(partial(register, root=root, now_ms=_now_ms(), uuid=uuid))
-        except (OSError, RootError, NestedRepository) as error:
-            unreachable[uuid] = path
-            messages.append(f"{display(path)} was lost with the catalog and cannot be indexed again: {error}")
-        else:
-            messages.append(
-                f"{display(path)} was lost with the catalog and is indexed again; its past jobs, and content that no "
-                "file shows any more, do not come back"
-            )
-    ended = {row[0] for row in await reader.query("SELECT repository_id FROM jobs WHERE ended_at IS NOT NULL")}
-    returning = [each for each in await reader.repositories() if each.scanned_at is None and each.id not in ended]
-    return returning, unreachable
-
-
-def _guard_against_crash_loop(settings: Settings, directory: DataDirectory) -> None:
-    recovery = settings.recovery
-    window = recovery.crash_loop_window_seconds
-    if not note_start(directory.starts, now=time(), window_seconds=window, most=recovery.crash_loop_starts):
-        message = (
-            f"the last {recovery.crash_loop_starts - 1} starts within {window} s died in their recovery, so it is not "
-            "attempted again: search works, nothing is written. Run 'codetrove fsck --repair', or wait and try again"
-        )
-        raise CrashLoop(message)
 
 
 def _save_roots(data_directory: Path, roots: dict[str, bytes]) -> None:
     registry = load_registry(data_directory)
     if registry.repositories != roots or not (data_directory / "registry.json").exists():
         save_registry(data_directory, registry.with_repositories(roots))
-
-
-def _inside(repository: Repository, others: Sequence[Repository]) -> set[bytes]:
-    return {other.root.path for other in others if other.root.path.startswith(repository.root.path.rstrip(b"/") + b"/")}
-
-
-def _data_directory_inside(directory: DataDirectory, repository: Repository) -> set[bytes]:
-    """Return the data directory if it lies inside the tree: an index of the index would never settle."""
-    path = os.fsencode(directory.path.resolve())
-    return {path} if path.startswith(repository.root.path.rstrip(b"/") + b"/") else set()
 
 
 def _now_ms() -> int:

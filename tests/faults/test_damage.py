@@ -14,7 +14,8 @@ from tests.faults import state
 from tests.faults.driver import Driver, Order, settings_for
 
 from indexing.fsck import check
-from indexing.runtime import CrashLoop, open_owner
+from indexing.recovery import CrashLoop
+from indexing.runtime import open_owner
 from storage import DataDirectory, load_registry, stage_restore, write_backup
 
 

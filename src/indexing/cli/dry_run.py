@@ -14,15 +14,15 @@ from indexing.cli.exits import ExitCode
 from indexing.cli.index_summary import SUMMARY_SCHEMA
 from indexing.cli.terminal import printable, say_json, say_result
 from indexing.ingest.plan import decide, fate_of_missing
-from indexing.runtime import look_at_root
-from indexing.sources import Rules, Scan, Skipped, Unreadable, display, path_b64, still_there
+from indexing.roots import look_at_root, rules_for
+from indexing.sources import Scan, Skipped, Unreadable, display, path_b64, still_there
 from storage import CatalogMissing, DataDirectory, open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from indexing.settings import Settings
-    from indexing.sources import Finding
+    from indexing.sources import Finding, Rules
     from storage import KnownFile, Repository
 
 Action: TypeAlias = Literal["read", "unchanged", "skipped", "failed", "removed"]
@@ -70,7 +70,7 @@ async def list_decisions(settings: Settings, path: Path, *, as_json: bool) -> Ex
             repository = next((each for each in repositories if each.root.path == root.path), None)
             if repository is not None:
                 known = await reader.known_files(repository.snapshot_id)
-    rules = rules_of(settings, root.path, [each.root.path for each in repositories], directory.path)
+    rules = rules_for(settings, root.path, [each.root.path for each in repositories], directory.path)
     same = repository is not None and repository.rules == rules.fingerprint()
     resolved = Path(os.fsdecode(root.path))
     decided = await asyncio.to_thread(lambda: list(_decisions(Scan(resolved, rules), rules, known, same_rules=same)))
@@ -83,25 +83,6 @@ async def list_decisions(settings: Settings, path: Path, *, as_json: bool) -> Ex
             say_result(each.line())
         say_result(", ".join(f"{count:,} {action}" for action, count in sorted(counts.items())) or "nothing is there")
     return ExitCode.OK
-
-
-def rules_of(settings: Settings, root: bytes, other_roots: Sequence[bytes], data_directory: Path) -> Rules:
-    """Return the rules by which an owner would scan ``root``."""
-    chosen = settings.discovery
-    inside = root.rstrip(b"/") + b"/"
-    data = os.fsencode(data_directory.resolve())
-    return Rules(
-        include=tuple(chosen.include),
-        exclude=tuple(chosen.exclude),
-        max_file_bytes=chosen.max_file_bytes,
-        vendored=chosen.vendored,
-        generated=chosen.generated,
-        hidden=chosen.hidden,
-        minified=chosen.minified,
-        secrets=chosen.secrets,
-        use_git=chosen.use_git,
-        other_roots=frozenset(each for each in (*other_roots, data) if each.startswith(inside)),
-    )
 
 
 def _decisions(scan: Scan, rules: Rules, known: Mapping[bytes, KnownFile], *, same_rules: bool) -> Iterator[Decided]:

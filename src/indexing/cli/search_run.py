@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from indexing.cli.exits import ExitCode, UsageError
 from indexing.cli.hits_view import hit_lines
 from indexing.cli.terminal import say, say_json, say_result, style_for
-from indexing.runtime import open_for_search
+from indexing.reading import open_for_search
 from indexing.search import SearchRequest, search
 from indexing.sources import display
 from storage import CatalogMissing

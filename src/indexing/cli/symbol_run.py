@@ -11,7 +11,7 @@ from indexing.cli.exits import ExitCode, UsageError
 from indexing.cli.hits_view import definition_line
 from indexing.cli.search_run import choose_repositories
 from indexing.cli.terminal import say, say_json, say_result, style_for
-from indexing.runtime import open_for_search
+from indexing.reading import open_for_search
 from indexing.search import find_symbol
 from indexing.sources import display
 

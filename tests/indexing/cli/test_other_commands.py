@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from indexing import doctor
-from indexing.cli.dry_run import rules_of
-from indexing.runtime import open_owner
-from indexing.settings import load_settings
-from indexing.sources import Rules
-from storage import DataDirectory, Ownership, Repository
+from storage import DataDirectory, Ownership
 
 if TYPE_CHECKING:
     from tests.conftest import TreeFactory
@@ -140,63 +134,3 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(run: Run, tree: Tre
     assert actions["notes.md"] == "removed"
     assert found["counts"]["removed"] == 1
     assert run("search", "Alpha", "--path", "notes.md").code == 0
-
-
-def test_a_dry_run_goes_by_the_rules_of_an_owner(tree: TreeFactory) -> None:
-    root = tree(FILES)
-    settings = load_settings(None, {"storage.data_dir": str(root / "data"), "discovery.exclude": ["*.md"]})
-    (root / "nested").mkdir()
-
-    async def as_owner() -> tuple[Repository, Repository, Rules]:
-        async with open_owner(settings) as owner:
-            nested = await owner.register(root / "nested")
-            repository = await owner.register(root)
-            return nested, repository, owner.rules_for(repository, [nested, repository])
-
-    nested, repository, theirs = asyncio.run(as_owner())
-    roots = [nested.root.path, repository.root.path]
-    assert rules_of(settings, repository.root.path, roots, root / "data").fingerprint() == theirs.fingerprint()
-
-
-def test_config_show_names_the_source_of_every_value(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "mine.yaml"
-    file.write_text("log: {level: warning}\ntext: {threads: 2}\n", encoding="utf-8")
-    monkeypatch.setenv("CODETROVE_TEXT__THREADS", "3")
-    ran = run("--config", file, "config", "show", "--json")
-    settings = ran.json()["settings"]
-    assert settings["log.level"] == {"value": "warning", "source": str(file)}
-    assert settings["text.threads"] == {"value": 3, "source": "CODETROVE_TEXT__THREADS"}
-    assert settings["storage.data_dir"] == {"value": str(tmp_path / "data"), "source": "command line"}
-    assert settings["search.max_k"]["source"] == "default"
-    assert "log.level" in run("--config", file, "config", "show").stdout
-
-
-def test_a_setting_that_cannot_be_used_is_told_in_a_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CODETROVE_TEXT__THREADS", "many")
-    ran = run("status")
-    assert ran.code == 2
-    assert len(ran.stderr.splitlines()) == 1
-    assert "text.threads = 'many' (from CODETROVE_TEXT__THREADS)" in ran.stderr
-
-
-def test_doctor_looks_at_everything_and_names_what_is_wrong_with_its_remedy(run: Run, data_dir: Path) -> None:
-    data_dir.mkdir()
-    data_dir.chmod(0o777)
-    ran = run("doctor", "--json")
-    assert ran.code == 1
-    checks = {check["name"]: check for check in ran.json()["checks"]}
-    for name in ("python", "sqlite", "git", "grammars", "worker process"):
-        assert checks[name]["level"] == "ok", checks[name]
-    assert checks["data directory"]["level"] == "fail"
-    assert "chmod 700" in checks["data directory"]["detail"]
-    assert "--data-dir" in checks["data directory"]["remedy"]
-
-
-def test_doctor_finds_nothing_wrong_with_a_place_that_will_do(data_dir: Path, tmp_path: Path) -> None:
-    assert doctor.data_directory(data_dir).level == "ok"
-    assert not data_dir.exists()
-    (tmp_path / "max_user_watches").write_text("524288\n", encoding="ascii")
-    assert doctor.inotify(tmp_path).level == "ok"
-    (tmp_path / "max_user_watches").write_text("8192\n", encoding="ascii")
-    assert doctor.inotify(tmp_path).level == "warn"
-    assert "sysctl" in doctor.inotify(tmp_path).remedy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,9 @@ from indexing.ingest.batch_work import BatchWork
 from indexing.runtime import open_owner
 from indexing.search import SearchRequest, search
 from storage import (
+    Committed,
     DataDirectory,
+    FileResult,
     FileVersion,
     Removal,
     Tally,
@@ -59,21 +62,21 @@ async def test_i3_a_deletion_follows_the_addition_it_undoes_even_in_one_commit(
         (version,) = [version for version in versions if version.place.path == b"a.py"]
 
         def add_and_remove(connection: sqlite3.Connection) -> list[object]:
+            """Forget the file, then add it and forget it again: new chunks and their deletion in one commit."""
             run, _ = start_run(connection, repository.id, "second", incarnation=owner.incarnation.id, now_ms=1)
-            seqs = connection.execute("SELECT seq FROM entries WHERE path = ?", (b"a.py",)).fetchall()
-            results: list[object] = []
-            for seq in [*(row[0] for row in seqs), None]:
-                place = version.place.__class__(version.place.snapshot_id, version.place.path, seq)
-                if seq is None:
-                    added = FileVersion(place, *(getattr(version, name) for name in version.__slots__[1:]))  # type: ignore[attr-defined]
-                    results += commit_batch(connection, run, [added], repository=repository.uuid, now_ms=1)
-                    place = results[-1].place.__class__(place.snapshot_id, place.path, results[-1].seq)  # type: ignore[attr-defined]
-                results += commit_batch(
-                    connection, run, [Removal(place, "gone")], repository=repository.uuid, now_ms=1
-                )
-                results.append(collect_garbage(connection, older_than_ms=2))
+            ((seq,),) = connection.execute("SELECT seq FROM entries WHERE path = ?", (b"a.py",))
+
+            def commit(change: FileVersion | Removal) -> FileResult:
+                return commit_batch(connection, run, [change], repository=repository.uuid, now_ms=1)[0]
+
+            commit(Removal(replace(version.place, expected_seq=seq), "gone"))
+            first = collect_garbage(connection, older_than_ms=2)
+            added = commit(replace(version, place=replace(version.place, expected_seq=None)))
+            assert isinstance(added, Committed)
+            commit(Removal(replace(version.place, expected_seq=added.seq), "gone"))
+            second = collect_garbage(connection, older_than_ms=2)
             end_run(connection, run, "succeeded", "", Tally(), now_ms=1)
-            return results
+            return [first, added, second]
 
         await owner.writer.apply(add_and_remove)
         await owner.feed.settled()
