@@ -11,29 +11,26 @@ from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from indexing.sources import RootIdentity, display, identify, same_root
-from storage import DataDirectory, TextIndex, TextIndexError, damage_mark, open_reader
+from storage import (
+    DataDirectory,
+    TextIndex,
+    TextIndexError,
+    chunks_past,
+    damage_mark,
+    failed_files,
+    open_reader,
+    overview_of,
+)
 
 if TYPE_CHECKING:
     from indexing.settings import Settings
-    from storage import Reader, Repository
+    from storage import JobOverview, Reader, Repository
 
 STATUS_SCHEMA: Final = 1
 """Version of the JSON: raised when a key changes its meaning or goes; new keys may come without."""
 
 MOST_FAILED: Final = 5
 """Failed files that are named for a repository."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobStatus:
-    """A repository's last job; times in milliseconds since 1970."""
-
-    id: str
-    state: str
-    reason: str
-    started_at: int | None
-    ended_at: int | None
-    failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ class RepositoryStatus:
     """compressed texts in the catalog, those in their grace period included"""
     scanned_seconds_ago: float | None
     """since the end of the last complete scan; None before the first"""
-    job: JobStatus | None
+    job: JobOverview | None
     pending_files: int
     """that a run has in hand"""
     problems: tuple[str, ...]
@@ -87,7 +84,7 @@ async def status(settings: Settings) -> Status:
     async with open_reader(directory.catalog) as reader:
         repositories = [await _repository(reader, each, owned=bool(owner)) for each in await reader.repositories()]
         followed, problems = await asyncio.to_thread(_followed, directory.text)
-        ((pending,),) = await reader.query("SELECT COUNT(*) FROM chunks WHERE chunk_id > ?", (followed,))
+        pending = await chunks_past(reader, followed)
     problems += await asyncio.to_thread(_marks, directory)
     if pending and not owner:
         problems.append(f"{pending} chunks are not findable yet; the next 'codetrove index' adds them")
@@ -131,22 +128,8 @@ def to_json(found: Status) -> dict[str, Any]:
 
 
 async def _repository(reader: Reader, repository: Repository, *, owned: bool) -> RepositoryStatus:
-    snapshot = (repository.snapshot_id,)
-    ((files, source_bytes),) = await reader.query(
-        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM entries WHERE snapshot_id = ?", snapshot
-    )
-    ((chunks,),) = await reader.query(
-        "SELECT COUNT(*) FROM chunks WHERE cut_id IN (SELECT cut_id FROM entries WHERE snapshot_id = ?)", snapshot
-    )
-    ((stored,),) = await reader.query(
-        "SELECT COALESCE(SUM(LENGTH(body)), 0) FROM texts"
-        " WHERE id IN (SELECT text_id FROM cuts WHERE repository_id = ?)",
-        (repository.id,),
-    )
-    job = await _last_job(reader, repository)
-    in_hand = await reader.query(
-        "SELECT paths FROM batches JOIN jobs ON jobs.id = job_id WHERE repository_id = ?", (repository.id,)
-    )
+    kept = await overview_of(reader, repository)
+    job = kept.last_job
     problems = await asyncio.to_thread(lambda: list(_root_problems(repository)))
     if job is not None:
         problems += await _job_problems(reader, job, owned=owned)
@@ -154,31 +137,19 @@ async def _repository(reader: Reader, repository: Repository, *, owned: bool) ->
         problems.append(f"not indexed yet; run 'codetrove index {display(repository.root.path)}'")
     age = None if repository.scanned_at is None else max(0.0, time() - repository.scanned_at / 1000)
     return RepositoryStatus(
-        repository.uuid, display(repository.root.path), files, source_bytes, chunks, stored, age, job,
-        sum(paths.count(b"\0") + 1 for (paths,) in in_hand), tuple(problems),
+        repository.uuid, display(repository.root.path), kept.files, kept.source_bytes, kept.chunks,
+        kept.stored_bytes, age, job, kept.files_in_hand, tuple(problems),
     )  # fmt: skip
 
 
-async def _last_job(reader: Reader, repository: Repository) -> JobStatus | None:
-    rows = await reader.query(
-        "SELECT id, state, reason, started_at, ended_at, failed FROM jobs WHERE repository_id = ?"
-        " ORDER BY created_at DESC, rowid DESC LIMIT 1",
-        (repository.id,),
-    )
-    return JobStatus(*rows[0]) if rows else None
-
-
-async def _job_problems(reader: Reader, job: JobStatus, *, owned: bool) -> list[str]:
+async def _job_problems(reader: Reader, job: JobOverview, *, owned: bool) -> list[str]:
     if job.state in ("queued", "running"):
         return [] if owned else ["the last run was interrupted; 'codetrove index' goes on from there"]
     if job.state in ("failed", "cancelled"):
         return [f"the last run did not come to its end: {job.reason}"]
     if not job.failed:
         return []
-    rows = await reader.query(
-        "SELECT path, reason FROM outcomes WHERE job_id = ? AND outcome = 'failed' ORDER BY path LIMIT ?",
-        (job.id, MOST_FAILED),
-    )
+    rows = await failed_files(reader, job.id, MOST_FAILED)
     named = ", ".join(f"{display(path)} ({reason})" for path, reason in rows)
     return [f"{job.failed} files failed in the last run" + (f": {named}" if named else "")]
 
@@ -210,14 +181,9 @@ def _followed(text: Path) -> tuple[int, list[str]]:
         return 0, [f"{error}"]
     finally:
         index.close()
-    return (
-        (0, ["the text index has no watermark; the next 'codetrove index' makes it again"])
-        if mark is None
-        else (
-            mark.chunk_id,
-            [],
-        )
-    )
+    if mark is None:
+        return 0, ["the text index has no watermark; the next 'codetrove index' makes it again"]
+    return mark.chunk_id, []
 
 
 def _marks(directory: DataDirectory) -> list[str]:

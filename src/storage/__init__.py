@@ -1,5 +1,6 @@
 """What codetrove keeps: records, the catalog, the indexes that are projections of it, and who may write them."""
 
+from storage.catalog import hits
 from storage.catalog.backup import stage_restore, take_in_restore, write_backup
 from storage.catalog.check import CatalogFinding, check_catalog
 from storage.catalog.connection import open_for_reading, open_for_writing, translated
@@ -23,6 +24,7 @@ from storage.catalog.files import (
 )
 from storage.catalog.garbage import Collected, collect_garbage, last_deletion, trim_deletions
 from storage.catalog.history import Incarnation, begin_incarnation, catalog_uuid, end_incarnation, judge_mark
+from storage.catalog.hits import Definition, FoundChunk, PlaceShown, ShownText
 from storage.catalog.jobs import (
     JobState,
     Run,
@@ -35,6 +37,7 @@ from storage.catalog.jobs import (
 )
 from storage.catalog.known import KnownCuts
 from storage.catalog.migrations import SCHEMA_VERSION, migrate
+from storage.catalog.overview import JobOverview, RepositoryOverview, chunks_past, failed_files, overview_of
 from storage.catalog.reader import KnownFile, Reader, StoredChunk, open_reader
 from storage.catalog.repositories import (
     Repository,
@@ -114,6 +117,7 @@ __all__ = [
     "DataDirectory",
     "DataDirectoryInUse",
     "DataDirectoryUnsuitable",
+    "Definition",
     "DiskFull",
     "Exclusion",
     "FailReason",
@@ -122,8 +126,10 @@ __all__ = [
     "FileFlag",
     "FileResult",
     "FileVersion",
+    "FoundChunk",
     "Incarnation",
     "InjectedFault",
+    "JobOverview",
     "JobState",
     "KnownCuts",
     "KnownFile",
@@ -132,15 +138,18 @@ __all__ = [
     "NewText",
     "Ownership",
     "Place",
+    "PlaceShown",
     "QueueClosed",
     "ReadAgain",
     "Reader",
     "Registry",
     "Removal",
     "Repository",
+    "RepositoryOverview",
     "Root",
     "Run",
     "Section",
+    "ShownText",
     "SkipReason",
     "StaleEpoch",
     "Stat",
@@ -166,6 +175,7 @@ __all__ = [
     "catalog_uuid",
     "check_catalog",
     "check_epoch",
+    "chunks_past",
     "collect_garbage",
     "commit_batch",
     "commit_file",
@@ -177,8 +187,10 @@ __all__ = [
     "end_run",
     "expand_text",
     "external_id",
+    "failed_files",
     "finish_scan",
     "forget",
+    "hits",
     "judge_mark",
     "last_deletion",
     "load_registry",
@@ -190,6 +202,7 @@ __all__ = [
     "open_for_reading",
     "open_for_writing",
     "open_reader",
+    "overview_of",
     "pack_outline",
     "reach",
     "register",

@@ -82,9 +82,9 @@ def _prepare(
 
 
 def _end_with_parent() -> None:
-    """Ask Linux to kill this process when its parent ends: a parser that holds the interpreter lock, or a process that
+    """Ask Linux to kill this process when its parent ends; elsewhere the end of stdin is all there is.
 
-    is suspended, would not see the end of stdin. Elsewhere that end is all there is.
+    A parser that holds the interpreter lock, or a process that is suspended, would not see that end.
     """
     if sys.platform == "linux":
         import ctypes  # noqa: PLC0415  (needed here only)

@@ -14,12 +14,10 @@ from indexing.search.present import Found, present
 from indexing.search.query import Query, analyse
 from indexing.search.rank import Candidate, Ranked, definition_fit, rank
 from indexing.search.records import SearchRequest, SearchResult
-from storage.catalog import hits
+from storage import hits
 
 if TYPE_CHECKING:
-    from storage.catalog.hits import Definition, FoundChunk, PlaceShown
-    from storage.catalog.reader import Reader
-    from storage.text import TextHits, TextIndex
+    from storage import Definition, FoundChunk, PlaceShown, Reader, TextHits, TextIndex
 
 MAX_ALLOWED_IDS: Final = 20_000
 """Path filters that accept more cuts than this are applied after the cut of a leg, which then widens."""

@@ -6,8 +6,7 @@ import hashlib
 import os
 import stat
 
-from storage.catalog.hits import PlaceShown
-from storage.records import Stat
+from storage import PlaceShown, Stat
 
 
 def is_stale(place: PlaceShown, sha256: bytes) -> bool:

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from indexing.cutting.identifiers import identifier_parts
 from indexing.search.query import Query
-from storage.catalog import hits
-from storage.text.records import TextClause, TextField, TextHits, TextQuery
+from storage import TextClause, TextField, TextHits, TextQuery, hits
 
 if TYPE_CHECKING:
     from indexing.search.globs import PathFilter
-    from storage.catalog.reader import Reader
-    from storage.text import TextIndex
+    from storage import Reader, TextIndex
 
 MAX_FILES_BY_PATH: Final = 40
 MAX_CANDIDATE_FILES: Final = 300

@@ -11,15 +11,14 @@ from indexing.search.freshness import is_stale
 from indexing.search.records import Hit, Scores
 from indexing.search.snippet import Highlighter
 from indexing.sources.paths import display, path_b64
-from storage.catalog import hits
+from storage import hits
 
 if TYPE_CHECKING:
     from indexing.search.fuse import Fused
     from indexing.search.query import Query
     from indexing.search.rank import Ranked
     from indexing.search.records import SearchRequest
-    from storage.catalog.hits import PlaceShown, ShownText
-    from storage.catalog.reader import Reader
+    from storage import PlaceShown, Reader, ShownText
 
 MAX_ALSO_AT: Final = 10
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from indexing.cutting.identifiers import identifier_parts
 from indexing.search.query import QueriedName, Query, run_together
-from storage.catalog.hits import Definition, FoundChunk, PlaceShown
+from storage import Definition, FoundChunk, PlaceShown
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,10 @@ from indexing.search.query import QueriedName, queried_name
 from indexing.search.rank import WRONG_CASE_FIT, match_of, place_penalty
 from indexing.search.records import HIT_SCHEMA, MAX_K
 from indexing.sources.paths import display
-from storage.catalog import hits
-from storage.catalog.hits import Definition, FoundChunk, PlaceShown
-from storage.text.records import TextClause, TextQuery
+from storage import Definition, FoundChunk, PlaceShown, TextClause, TextQuery, hits
 
 if TYPE_CHECKING:
-    from storage.catalog.reader import Reader
-    from storage.text import TextIndex
+    from storage import Reader, TextIndex
 
 Matching: TypeAlias = Literal["exact", "prefix"]
 

@@ -126,7 +126,7 @@ class Writer:
             await self._queue.put(pending)
         except QueueClosed:
             raise self._over() from self._failure
-        return await asyncio.shield(pending.done)
+        return await pending.done
 
     async def _run(self) -> None:
         group: list[_Pending[Any]] = []
@@ -261,7 +261,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 
 
 def _resolve(done: asyncio.Future[Any], result: Any) -> None:
-    if done.done():
+    if done.done():  # the caller was cancelled
         return
     if isinstance(result, _Failed):
         done.set_exception(result.error)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.catalog import hits
+from storage import hits
 
 if TYPE_CHECKING:
     from tests.indexing.search.conftest import Build, World

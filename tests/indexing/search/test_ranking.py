@@ -15,8 +15,7 @@ from indexing.search.legs import path_score, promising
 from indexing.search.query import QueriedName, analyse
 from indexing.search.rank import MAX_HITS_A_FILE, MAX_MERGED_LINES, Candidate, definition_factor, place_factors, rank
 from indexing.search.snippet import Highlighter
-from storage import Stat
-from storage.catalog.hits import Definition, FoundChunk, PlaceShown
+from storage import Definition, FoundChunk, PlaceShown, Stat
 
 
 def place(path: str = "a.py", *, language: str = "python", flags: frozenset[str] = frozenset()) -> PlaceShown:

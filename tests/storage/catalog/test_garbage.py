@@ -29,6 +29,7 @@ def test_chunks_shown_again_within_their_grace_period_stay(catalog: FilledCatalo
     catalog.add("a.py", "def one\n")
     catalog.remove("a.py", now_ms=1000)
     assert catalog.add("b.py", "def one\n", known=True).added is None
+    assert catalog.findings() == []
     assert catalog.collect() == ()
     catalog.remove("b.py", now_ms=5000)
     assert catalog.collect(older_than_ms=4999) == (), "the period begins anew"

@@ -102,6 +102,29 @@ async def test_f004_a_disk_that_fills_up_step_by_step_is_noticed_wherever_it_str
     assert await asyncio.to_thread(findings, catalog) == []
 
 
+@pytest.mark.parametrize("left", [0, 8192, 40_000])
+async def test_f004_a_start_on_a_full_disk_says_so_and_works_when_there_is_room(small_disk: Path, left: int) -> None:
+    catalog = small_disk / "catalog.db"
+    async with Writer(catalog) as writer:
+        await writer.apply(add(0, 10))
+    free = os.statvfs(small_disk)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * (free.f_bavail * free.f_frsize - left))
+    full = asyncio.Event()
+
+    async def start_and_write() -> None:
+        async with Writer(catalog, on_full=lambda _: full.set(), room_poll=1e6) as writer:
+            task = asyncio.create_task(writer.apply(add(1, 100_000)))
+            await full.wait()
+        await task
+
+    with pytest.raises(DiskFull, match="no room left"):
+        await start_and_write()
+    ballast.unlink()
+    async with Writer(catalog) as writer:
+        assert await writer.apply(add(2, 10)) == 2
+
+
 async def test_f004_closing_does_not_wait_for_room_that_never_comes(small_disk: Path) -> None:
     full = asyncio.Event()
     async with Writer(small_disk / "catalog.db", on_full=lambda _: full.set(), room_poll=1e6) as writer:

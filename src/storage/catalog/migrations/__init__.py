@@ -40,7 +40,8 @@ def schema_of(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     What SQLite and FTS5 add for themselves is left out: it may differ from version to version.
     """
     return connection.execute(
-        "SELECT name, sql FROM sqlite_schema WHERE name NOT GLOB 'sqlite_*' AND name NOT GLOB 'path_words_*' ORDER BY name"
+        "SELECT name, sql FROM sqlite_schema WHERE name NOT GLOB 'sqlite_*' AND name NOT GLOB 'path_words_*'"
+        " ORDER BY name"
     ).fetchall()
 
 
