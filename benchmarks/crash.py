@@ -19,6 +19,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,8 @@ class Figures:
     findings: int = 0
     processes_left: int = 0
     unequal: int = 0
-    rebuilt: int = 0
+    rebuilt: Counter[str] = field(default_factory=Counter)
+    """{why the text index was made again: recoveries}"""
     recoveries: list[float] = field(default_factory=list)
     """seconds"""
     undisturbed: list[float] = field(default_factory=list)
@@ -57,7 +59,7 @@ class Figures:
     def lines(self) -> list[str]:
         """Lines of the report."""
         return [
-            f"rounds {self.rounds}, killed {self.killed}, of whose recoveries {self.rebuilt} rebuilt the text index",
+            f"rounds {self.rounds}, killed {self.killed}, text index made again {dict(self.rebuilt)}",
             f"acknowledged files lost {self.lost}, chunks doubled {self.doubled}, orphaned {self.orphaned}",
             f"findings of fsck {self.findings}, processes left {self.processes_left}",
             f"rounds unequal to an index from scratch {self.unequal}",
@@ -114,7 +116,8 @@ def _recover(driver: Driver, root: Path, data: Path, reference: Path, figures: F
     began = perf_counter()
     outcome = driver.run(Order(str(data), str(root)))
     figures.recoveries.append(perf_counter() - began)
-    figures.rebuilt += bool(outcome.report.get("rebuilt"))
+    if outcome.report.get("rebuilt"):
+        figures.rebuilt[str(outcome.report["rebuilt"])] += 1
     if outcome.report.get("state") != "succeeded":
         figures.findings += 1
         print(f"recovery ended with {outcome}", file=sys.stderr)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from indexing.settings import Settings
     from indexing.sources import Rules
     from storage import Incarnation, Reader, Repository
+
+
+CLEAN_STOP_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -175,9 +178,7 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
             await owner.save_registry()
             await asyncio.to_thread(note_served, directory.starts)
             yield owner
-            await asyncio.shield(
-                writer.apply(lambda connection: end_incarnation(connection, incarnation.id, now_ms=_now_ms()))
-            )
+            await _mark_clean_stop(writer, incarnation.id)
         except CatalogDamaged as error:
             await asyncio.to_thread(mark_damaged, directory.catalog, str(error))
             raise
@@ -186,6 +187,13 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
                 # A refusal with its reason is no crash.
                 await asyncio.to_thread(note_served, directory.starts)
             raise
+
+
+async def _mark_clean_stop(writer: Writer, incarnation_id: int) -> None:
+    """Record a clean stop; on a disk that stays full there is no room to, and the next start takes it as a crash."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLEAN_STOP_SECONDS):
+            await writer.apply(lambda connection: end_incarnation(connection, incarnation_id, now_ms=_now_ms()))
 
 
 async def _follow(owner: Owner | None, results: Sequence[object]) -> None:

@@ -21,11 +21,13 @@ from storage import (
     FileVersion,
     ReadAgain,
     Removal,
+    check_epoch,
     commit_batch,
     count_death,
 )
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import AsyncIterable, Callable, Sequence
 
     from indexing.ingest.messages import CutMode, FileTask
@@ -105,7 +107,7 @@ class BatchWork:
 
     async def _alone_after(self, worker: WorkerProcess, task: FileTask, death: WorkerDied) -> FileReport:
         """Try the file that a worker died on alone: once more, then without parsing, then set it aside."""
-        deaths = await self._writer.apply(lambda connection: count_death(connection, task.place, task.stat))
+        deaths = await self._writer.apply(lambda connection: self._count_death(connection, task))
         log.warning("worker.died", cause=death.cause, path=display(task.place.path), deaths=deaths)
         if deaths >= POISON_DEATHS:
             detail = f"ended its worker process {deaths} times; set aside until it changes"
@@ -113,6 +115,10 @@ class BatchWork:
         without_parsing = deaths == POISON_DEATHS - 1 or death.cause == "cpu_deadline"
         ((_, report),) = await self._reports(worker, [task], "windows" if without_parsing else "syntax")
         return report
+
+    def _count_death(self, connection: sqlite3.Connection, task: FileTask) -> int:
+        check_epoch(connection, self._run)
+        return count_death(connection, task.place, task.stat)
 
     async def _read_again(self, worker: WorkerProcess, tasks: Sequence[FileTask]) -> None:
         """Read the files again whose entry changed under the read; a few times, then leave them for the next job."""

@@ -21,6 +21,7 @@ from storage import (
     ClosableQueue,
     QueueClosed,
     StorageError,
+    check_epoch,
     collect_garbage,
     end_run,
     finish_scan,
@@ -31,6 +32,7 @@ from storage import (
 )
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
 
     from indexing.ingest.messages import FileTask
@@ -151,9 +153,7 @@ class IndexJob:
         if not self._stopping:
             await self._remove(await tree.removals(), work)
             self._check_not_empty()
-            await self._writer.apply(
-                lambda connection: finish_scan(connection, repository.id, tree.rules, now_ms=_now_ms())
-            )
+            await self._writer.apply(partial(_finish_scan, run=run, repository_id=repository.id, rules=tree.rules))
         await self._collect_garbage()
         await self._feed.settled()
 
@@ -232,6 +232,11 @@ class IndexJob:
     async def _end(self, run: Run, state: JobState, reason: str) -> None:
         tally = self.counters.tally()
         await self._writer.apply(lambda connection: end_run(connection, run, state, reason, tally, now_ms=_now_ms()))
+
+
+def _finish_scan(connection: sqlite3.Connection, *, run: Run, repository_id: int, rules: str) -> None:
+    check_epoch(connection, run)
+    finish_scan(connection, repository_id, rules, now_ms=_now_ms())
 
 
 def _first(error: BaseException) -> BaseException:

@@ -32,14 +32,10 @@ def documents_of_commit(added: NewChunks) -> list[TextDocument]:
     ]
 
 
-def documents_of_rows(chunks: Sequence[StoredChunk], bodies: Mapping[int, bytes]) -> list[TextDocument]:
-    """Return the documents of stored chunks; ``bodies`` holds the texts of their cuts."""
-    texts: dict[int, bytes] = {}
+def documents_of_rows(chunks: Sequence[StoredChunk], texts: Mapping[int, bytes]) -> list[TextDocument]:
+    """Return the documents of stored chunks; ``texts`` holds the text of each cut."""
     documents: list[TextDocument] = []
     for chunk in chunks:
-        if chunk.cut_id not in texts:
-            body = bodies[chunk.cut_id]
-            texts = {chunk.cut_id: expand_text(body[8:], int.from_bytes(body[:8], "big"))}
         piece = texts[chunk.cut_id][chunk.start_byte : chunk.end_byte]
         documents.append(
             TextDocument(

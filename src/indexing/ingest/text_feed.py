@@ -194,10 +194,10 @@ class TextFeed:
     async def _catch_up(self) -> None:
         """Apply everything in the catalog past the watermark, in order."""
         while True:
-            chunks, bodies = await self._reader.chunks_after(self._applied_chunk, CHUNKS_A_PAGE)
+            chunks, texts = await self._reader.chunks_after(self._applied_chunk, CHUNKS_A_PAGE)
             if not chunks:
                 break
-            await self._in_thread(partial(self._add_rows, chunks, bodies))
+            await self._in_thread(partial(self._add_rows, chunks, texts))
             self._applied_chunk = chunks[-1].chunk_id
         while deletions := await self._reader.deletions_after(self._applied_deletion, CHUNKS_A_PAGE):
             await self._in_thread(partial(self.index.delete, [chunk_id for _, chunk_id in deletions]))
@@ -297,9 +297,9 @@ class TextFeed:
                 self._applied_chunk = change.first_chunk_id + len(documents) - 1
                 self._uncommitted += len(documents)
 
-    def _add_rows(self, chunks: Sequence[StoredChunk], bodies: Mapping[int, bytes]) -> None:
+    def _add_rows(self, chunks: Sequence[StoredChunk], texts: Mapping[int, bytes]) -> None:
         reach("text.catch_up")
-        self.index.add(documents_of_rows(chunks, bodies))
+        self.index.add(documents_of_rows(chunks, texts))
 
     def _commit(self) -> None:
         reach("text.commit")

@@ -23,6 +23,7 @@ from storage.catalog.repositories import repositories
 from storage.errors import CatalogMissing
 from storage.outlines import unpack_outline
 from storage.records import Stat
+from storage.texts import expand_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -118,34 +119,8 @@ class Reader:
         return await self.run(repositories)
 
     async def chunks_after(self, chunk_id: int, limit: int) -> tuple[list[StoredChunk], dict[int, bytes]]:
-        """Return the next chunks in order of their ids, and the compressed texts of their cuts with sizes.
-
-        The texts come as ``{cut_id: size.to_bytes(8) + frame}`` so that each is read once.
-        """
-        rows = await self.query(
-            "SELECT chunk_id, cut_id, uuid, language, kind, scope, start_byte, end_byte FROM chunks"
-            " JOIN cuts ON cuts.id = cut_id JOIN repositories ON repositories.id = repository_id"
-            " WHERE chunk_id > ? ORDER BY chunk_id LIMIT ?",
-            (chunk_id, limit),
-        )
-        if not rows:
-            return [], {}
-        span = (min(row[1] for row in rows), max(row[1] for row in rows))
-        names: dict[int, tuple[str, ...]] = {}
-        for first, outline in await self.query(
-            "SELECT first_chunk_id, body FROM outlines WHERE cut_id BETWEEN ? AND ?", span
-        ):
-            for number, chunk in enumerate(unpack_outline(outline), first):
-                names[number] = tuple(symbol.name for symbol in chunk.symbols)
-        bodies = await self.query(
-            "SELECT cuts.id, texts.size, body FROM cuts JOIN texts ON texts.id = text_id WHERE cuts.id BETWEEN ? AND ?",
-            (min(row[1] for row in rows), max(row[1] for row in rows)),
-        )
-        chunks = [
-            StoredChunk(chunk_id, cut_id, uuid, language, kind, scope, tuple(names.get(chunk_id, ())), start, end)
-            for chunk_id, cut_id, uuid, language, kind, scope, start, end in rows
-        ]
-        return chunks, {cut: size.to_bytes(8, "big") + body for cut, size, body in bodies}
+        """Return the next chunks in order of their ids, and the texts of their cuts: ``{cut_id: UTF-8}``."""
+        return await self.run(lambda connection: _chunks_after(connection, chunk_id, limit))
 
     async def deletions_after(self, deletion: int, limit: int) -> list[tuple[int, int]]:
         """Return the next (id, chunk_id) rows of ``deletions``."""
@@ -189,3 +164,31 @@ def _read(catalog: Path, read: Callable[[sqlite3.Connection], T]) -> T:
             return read(connection)
     finally:
         connection.close()
+
+
+def _chunks_after(
+    connection: sqlite3.Connection, chunk_id: int, limit: int
+) -> tuple[list[StoredChunk], dict[int, bytes]]:
+    rows = connection.execute(
+        "SELECT chunk_id, cut_id, uuid, language, kind, scope, start_byte, end_byte FROM chunks"
+        " JOIN cuts ON cuts.id = cut_id JOIN repositories ON repositories.id = repository_id"
+        " WHERE chunk_id > ? ORDER BY chunk_id LIMIT ?",
+        (chunk_id, limit),
+    ).fetchall()
+    if not rows:
+        return [], {}
+    names: dict[int, tuple[str, ...]] = {}
+    texts: dict[int, bytes] = {}
+    for cut_id, first, outline, size, body in connection.execute(
+        "SELECT cut_id, first_chunk_id, outlines.body, texts.size, texts.body FROM outlines"
+        " JOIN cuts ON cuts.id = cut_id JOIN texts ON texts.id = text_id WHERE cut_id BETWEEN ? AND ?",
+        (min(row[1] for row in rows), max(row[1] for row in rows)),
+    ):
+        texts[cut_id] = expand_text(body, size)
+        for number, chunk in enumerate(unpack_outline(outline), first):
+            names[number] = tuple(symbol.name for symbol in chunk.symbols)
+    chunks = [
+        StoredChunk(number, cut_id, uuid, language, kind, scope, names[number], start, end)
+        for number, cut_id, uuid, language, kind, scope, start, end in rows
+    ]
+    return chunks, texts

@@ -121,7 +121,7 @@ class Writer:
         the first time), so it must depend on nothing but the catalog and its own arguments.
         Raises ``CatalogError`` when the writer is closed or has failed.
         """
-        pending = _Pending(change, asyncio.get_running_loop().create_future())
+        pending: _Pending[T] = _Pending(change, asyncio.get_running_loop().create_future())
         try:
             await self._queue.put(pending)
         except QueueClosed:

@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
 from tests.faults import state
 from tests.faults.driver import settings_for
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
+    import pytest
     from tests.conftest import TreeFactory
 
     from indexing.ingest.job import JobReport

@@ -268,6 +268,17 @@ def test_bytes_damaged_anywhere_in_a_backup_are_refused_or_harmless(directory: D
     assert refused > 20
 
 
+def test_a_compressed_stream_that_makes_no_sense_is_refused(directory: DataDirectory, tmp_path: Path) -> None:
+    write_backup(directory, tmp_path / "backup.zip")
+    whole = bytearray((tmp_path / "backup.zip").read_bytes())
+    with zipfile.ZipFile(tmp_path / "backup.zip") as archive:
+        start = archive.getinfo(CATALOG).header_offset + 30 + len(CATALOG)
+    whole[start : start + 64] = b"\xff" * 64
+    (tmp_path / "bad.zip").write_bytes(whole)
+    with pytest.raises(BackupError, match="invalid block type"):
+        stage_restore(directory, tmp_path / "bad.zip")
+
+
 def test_a_file_that_is_no_backup_is_refused(directory: DataDirectory, tmp_path: Path) -> None:
     (tmp_path / "file.zip").write_bytes(b"no zip")
     for source in (tmp_path / "file.zip", tmp_path / "missing.zip", tmp_path):

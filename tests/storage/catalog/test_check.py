@@ -190,6 +190,19 @@ def test_f008_a_truncated_catalog_is_an_error_of_ours(catalog: FilledCatalog, tm
             list(canonical_dump(connection))
 
 
+def test_f008_damage_that_sqlite_quotes_in_bytes_that_are_no_text_is_damage_too(
+    catalog: FilledCatalog, tmp_path: Path
+) -> None:
+    catalog.connection.execute("VACUUM INTO ?", (str(tmp_path / "copy.db"),))
+    whole = (tmp_path / "copy.db").read_bytes()
+    assert b"chunks_cut ON chunks" in whole
+    (tmp_path / "copy.db").write_bytes(whole.replace(b"chunks_cut ON chunks", b"chunks_cut ON ch\xd5nks"))
+    with closing(open_for_reading(tmp_path / "copy.db")) as connection:
+        assert [finding.rule for finding in check_catalog(connection)] == ["SQLite integrity"]
+        with pytest.raises(CatalogDamaged, match="fsck --repair"), translated(tmp_path / "copy.db"):
+            connection.execute("SELECT * FROM meta")
+
+
 def test_what_sqlite_says_of_damage_becomes_our_error(tmp_path: Path) -> None:
     (tmp_path / "catalog.db").write_bytes(b"no database" * 1000)
     with (

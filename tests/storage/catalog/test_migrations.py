@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +13,6 @@ import pytest
 
 from storage import (
     SCHEMA_VERSION,
-    CatalogError,
     CatalogMissing,
     CatalogTooNew,
     Writer,
@@ -133,12 +135,31 @@ async def test_a_catalog_whose_first_start_died_before_the_schema_is_as_good_as_
             pass
 
 
-async def test_a_catalog_that_cannot_be_opened_is_not_said_to_be_missing(tmp_path: Path) -> None:
-    (tmp_path / "catalog.db").mkdir()
-    with pytest.raises(CatalogError, match="failed") as caught:
-        async with open_reader(tmp_path / "catalog.db"):
-            pass
-    assert not isinstance(caught.value, CatalogMissing)
+OUT_OF_FILES = """
+import resource, sys
+from pathlib import Path
+from storage import CatalogError, open_for_reading
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+files = []
+try:
+    while True:
+        files.append(open("/dev/null", "rb"))
+except OSError:
+    pass
+try:
+    open_for_reading(Path(sys.argv[1]))
+except CatalogError as error:
+    sys.stdout.write(type(error).__name__)
+"""
+
+
+def test_f017_a_catalog_that_cannot_be_opened_for_want_of_files_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    open_for_writing(tmp_path / "catalog.db").close()
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS.parents[2])}
+    program = [sys.executable, "-c", OUT_OF_FILES, str(tmp_path / "catalog.db")]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "CatalogError"
 
 
 def test_a_script_is_split_at_the_ends_of_statements_only() -> None:

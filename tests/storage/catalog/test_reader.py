@@ -14,7 +14,6 @@ from storage import (
     StorageError,
     count_death,
     damage_mark,
-    expand_text,
     mark_damaged,
     open_reader,
     set_aside,
@@ -59,13 +58,12 @@ async def test_chunks_come_in_pages_in_order_with_the_texts_of_their_cuts(filled
     last = 0
     async with open_reader(filled.path) as reader:
         while True:
-            chunks, bodies = await reader.chunks_after(last, 3)
+            chunks, texts = await reader.chunks_after(last, 3)
             if not chunks:
                 break
             pages.append([(chunk.chunk_id, chunk.symbols) for chunk in chunks])
             for chunk in chunks:
-                body = bodies[chunk.cut_id]
-                text = expand_text(body[8:], int.from_bytes(body[:8], "big"))
+                text = texts[chunk.cut_id]
                 assert text[chunk.start_byte : chunk.end_byte].decode() == f"def {chunk.symbols[0]}\n"
                 assert chunk.repository == filled.repository.uuid
             last = chunks[-1].chunk_id
