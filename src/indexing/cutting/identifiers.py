@@ -32,9 +32,9 @@ def identifier_parts(identifier: str) -> tuple[str, ...]:
 
 
 def compound_words(piece: bytes) -> str:
-    """Parts of all compound identifiers in a piece of UTF-8 text, space-joined, each once, in order of appearance.
+    """Parts of all compound identifiers in a piece of UTF-8 text, space-joined, in order of appearance.
 
-    An identifier is compound when it is more than one plain word: ``_cache`` gives ``cache``, ``cache`` nothing.
+    Each identifier counts once, so a part comes as often as there are identifiers with it. An identifier is compound when it is more than one plain word: ``_cache`` gives ``cache``, ``cache`` nothing.
     """
     for cache in (_ascii_cache, _cache):
         if len(cache) > _CACHED_IDENTIFIERS:
@@ -47,7 +47,7 @@ def compound_words(piece: bytes) -> str:
     else:
         wide_names = dict.fromkeys(_IDENTIFIER.findall(piece.decode("utf-8", "replace")))
         parts = filter(None, map(_cache.__getitem__, wide_names))
-    return " ".join(dict.fromkeys(" ".join(parts).split(" ")))
+    return " ".join(parts)
 
 
 class _AsciiCache(dict[bytes, str]):

@@ -74,7 +74,7 @@ def verdict(traits: int, rules: Rules, *, tracked: bool) -> Verdict:
         return Verdict("secret", detail="a file of this name usually holds a secret")
     untracked = "" if tracked else "not tracked by git, "
     if traits & HIDDEN and _skips(rules.hidden, tracked=tracked):
-        return Verdict("hidden", detail=f"{untracked}hidden name")
+        return Verdict("hidden", detail=f"{untracked}hidden name or copy of an editor")
     if traits & VENDORED and _skips(rules.vendored, tracked=tracked):
         return Verdict("vendored", detail=f"{untracked}in a directory of third-party code")
     if traits & GENERATED and _skips(rules.generated, tracked=tracked):

@@ -82,6 +82,8 @@ SUFFIX_TRAITS: Final = (
         b".min.js .min.mjs .min.cjs .min.css .min.html -min.js -min.css .bundle.js .chunk.js".split(), MINIFIED
     )
     | {b".tfstate.backup": SECRET}
+    # Copies that editors and merges leave beside a file.
+    | dict.fromkeys(b"~ .swp .swo .orig .rej".split(), HIDDEN)
 )
 PREFIX_TRAITS: Final = {
     b".env.": SECRET,

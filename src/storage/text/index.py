@@ -58,6 +58,8 @@ class TextIndex:
             index.config_reader(reload_policy="manual")
             writer = index.writer(max(heap_bytes, threads * MIN_HEAP_BYTES_PER_THREAD), threads)
             try:
+                # A kill inside a commit leaves files whose names the next commit wants to give again.
+                writer.garbage_collect_files()
                 opened = cls(index, writer, path)
                 opened._highest = opened._highest_chunk_id()
             except BaseException:

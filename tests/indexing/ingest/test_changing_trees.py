@@ -146,6 +146,7 @@ async def test_f063_an_editors_atomic_save_is_one_update(index: Index, tree: Tre
     root = tree(FILES)
     await index(root)
     (root / ".a.py.swp").write_bytes(b"b0VIM 8.2\0\0")
+    (root / "a.py~").write_text("a = 1\n")
     (root / ".a.py.tmp").write_text("a = 2\n")
     (root / ".a.py.tmp").rename(root / "a.py")
     report = await index(root)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,21 @@ def test_a_panic_inside_tantivy_is_an_error_and_no_crash(tmp_path: Path) -> None
 def test_wiping_what_is_not_there_is_nothing(tmp_path: Path) -> None:
     TextIndex.wipe(tmp_path / "text")
     assert not (tmp_path / "text").exists()
+
+
+def test_f102_files_that_a_killed_commit_left_do_not_stop_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    fill(path, 6)
+    before = (path / "meta.json").read_bytes()
+
+    def delete_two() -> list[int]:
+        with closing(TextIndex.open(path, heap_bytes=HEAP_BYTES, threads=1)) as index:
+            index.delete([1, 2])
+            index.commit(Watermark("c", "i", 5, 1))
+            return list(index.chunk_ids())
+
+    delete_two()
+    # As if killed after the commit wrote its files, before meta.json named them.
+    (path / "meta.json").write_bytes(before)
+
+    assert delete_two() == [3, 4, 5]
