@@ -7,7 +7,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
-from tests.faults.driver import settings_for
 
 from indexing.fsck import check
 from indexing.runtime import open_owner
@@ -20,6 +19,7 @@ from storage import (
     load_registry,
     open_for_reading,
 )
+from tests.faults.driver import settings_for
 
 if TYPE_CHECKING:
     import sqlite3

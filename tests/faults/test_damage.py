@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.faults import state
-from tests.faults.driver import Driver, Order, settings_for
 
 from indexing.fsck import check
 from indexing.recovery import CrashLoop
 from indexing.runtime import open_owner
 from storage import DataDirectory, load_registry, stage_restore, write_backup
+from tests.faults import state
+from tests.faults.driver import Driver, Order, settings_for
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+
 from tests.faults import state
 from tests.faults.driver import Driver, Order
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.faults import state
 
 NAMES = ("pickle", "sitecustomize", "usercustomize", "msgspec", "tantivy", "zstandard", "tree_sitter", "encodings")

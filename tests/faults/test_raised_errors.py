@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from tests.faults import state
 from tests.faults.driver import Driver, Order
 

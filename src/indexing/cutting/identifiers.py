@@ -34,7 +34,8 @@ def identifier_parts(identifier: str) -> tuple[str, ...]:
 def compound_words(piece: bytes) -> str:
     """Parts of all compound identifiers in a piece of UTF-8 text, space-joined, in order of appearance.
 
-    Each identifier counts once, so a part comes as often as there are identifiers with it. An identifier is compound when it is more than one plain word: ``_cache`` gives ``cache``, ``cache`` nothing.
+    Each identifier counts once, so a part comes as often as there are identifiers with it. An identifier is compound
+    when it is more than one plain word: ``_cache`` gives ``cache``, ``cache`` nothing.
     """
     for cache in (_ascii_cache, _cache):
         if len(cache) > _CACHED_IDENTIFIERS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ from storage import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterable, Callable, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 
     from indexing.ingest.messages import CutMode, FileTask
     from indexing.ingest.progress import Counters
@@ -64,18 +65,41 @@ class BatchWork:
         self._is_stopping = is_stopping
 
     async def work_on(self, batches: AsyncIterable[Batch], worker: WorkerProcess) -> None:
-        """Take batches until there are none; while one is cut, the one before is committed."""
-        committing: asyncio.Task[list[FileTask]] | None = None
+        """Take batches until there are none.
+
+        While one is cut, the next is already with the worker, and the one before is committed.
+        """
+        committing: asyncio.Task[None] | None = None
+        again: list[FileTask] = []
+
+        async def commit(reports: Sequence[tuple[FileTask, FileReport]], batch_id: int) -> None:
+            again.extend(await self._commit(reports, batch_id))
+
         async with asyncio.TaskGroup() as group:
-            async for batch in batches:
-                if self._is_stopping():
-                    continue
-                reports = await self._reports(worker, batch.tasks)
+            async for batch, task in self._begun(batches, worker):
+                reports = await self._reports(worker, batch.tasks, task)
                 if committing is not None:
-                    await self._read_again(worker, await committing)
-                committing = group.create_task(self._commit(reports, batch.id), name="commit")
-            if committing is not None:
-                await self._read_again(worker, await committing)
+                    await committing
+                committing = group.create_task(commit(reports, batch.id), name="commit")
+        await self._read_again(worker, again)
+
+    async def _begun(
+        self, batches: AsyncIterable[Batch], worker: WorkerProcess
+    ) -> AsyncIterator[tuple[Batch, BatchTask]]:
+        """Yield each batch once the one after it is with the worker as well."""
+        before: tuple[Batch, BatchTask] | None = None
+        async for batch in batches:
+            if self._is_stopping():
+                continue
+            task = self._task(batch.tasks, "syntax")
+            # Whoever asks for the reports finds out on which file it died.
+            with suppress(WorkerDied):
+                await worker.begin(task)
+            if before is not None:
+                yield before
+            before = batch, task
+        if before is not None:
+            yield before
 
     async def apply(self, changes: Sequence[FileChange], batch_id: int | None = None) -> list[FileResult]:
         """Commit changes and count what came of them."""
@@ -90,13 +114,15 @@ class BatchWork:
                 self._count(change, result)
         return results
 
+    def _task(self, tasks: Sequence[FileTask], mode: CutMode) -> BatchTask:
+        return BatchTask(self._repository.root.path, self._repository.id, tuple(tasks), mode)
+
     async def _reports(
-        self, worker: WorkerProcess, tasks: Sequence[FileTask], mode: CutMode = "syntax"
+        self, worker: WorkerProcess, tasks: Sequence[FileTask], begun: BatchTask | None = None, mode: CutMode = "syntax"
     ) -> list[tuple[FileTask, FileReport]]:
         done: list[tuple[FileTask, FileReport]] = []
         while len(done) < len(tasks):
-            remaining = tuple(tasks[len(done) :])
-            batch = BatchTask(self._repository.root.path, self._repository.id, remaining, mode)
+            batch = begun if begun is not None and not done else self._task(tasks[len(done) :], mode)
             try:
                 async for report in worker.reports(batch):
                     done.append((tasks[len(done)], report))
@@ -113,7 +139,7 @@ class BatchWork:
             detail = f"ended its worker process {deaths} times; set aside until it changes"
             return FileReport(failure=Failure(task.place, "poison", detail))
         without_parsing = deaths == POISON_DEATHS - 1 or death.cause == "cpu_deadline"
-        ((_, report),) = await self._reports(worker, [task], "windows" if without_parsing else "syntax")
+        ((_, report),) = await self._reports(worker, [task], mode="windows" if without_parsing else "syntax")
         return report
 
     def _count_death(self, connection: sqlite3.Connection, task: FileTask) -> int:

@@ -231,11 +231,11 @@ class TextFeed:
             await self._commit_and_tell()
 
     def _patience(self) -> float:
-        """Return how long a change may wait for its commit: under load up to half as long again as the interval.
+        """Return how long a change may wait for its commit: under load up to a quarter longer than the interval.
 
         A commit writes a segment, and small segments are merged again and again: committing must not become the work.
         """
-        return min(1.5 * self._interval, max(self._interval, COMMIT_SHARE * self._commit_seconds))
+        return min(1.25 * self._interval, max(self._interval, COMMIT_SHARE * self._commit_seconds))
 
     async def _next(self, deadline: float | None) -> list[NewChunks | Collected] | None:
         """Return what has been handed in, nothing at the deadline, None when there will be no more."""

@@ -43,6 +43,7 @@ class WorkerProcess:
         self._directory = directory
         self._wall_seconds = wall_seconds
         self._process: asyncio.subprocess.Process | None = None
+        self._begun: list[BatchTask] = []
         self.starts = 0
 
     @property
@@ -71,17 +72,31 @@ class WorkerProcess:
         except WorkerDied as death:
             raise WorkerStartFailed(f"a worker process cannot start: {death}; see its messages on stderr") from death
 
-    async def reports(self, batch: BatchTask) -> AsyncIterator[FileReport]:
-        """Work on a batch; yields a report a file, in order. Raises ``WorkerDied`` at the file it dies on."""
+    async def begin(self, batch: BatchTask) -> None:
+        """Hand a batch over before the reports of the one before are read, so that the process need not wait for it.
+
+        Raises ``WorkerDied``; what was begun is then forgotten.
+        """
         if self._process is None:
             await self.start()
         await self._send(encode_frame(batch))
+        self._begun.append(batch)
+
+    async def reports(self, batch: BatchTask) -> AsyncIterator[FileReport]:
+        """Work on a batch; yields a report a file, in order. Raises ``WorkerDied`` at the file it dies on.
+
+        Batches are reported in the order in which they were begun; one that was not is begun here.
+        """
+        if not any(each is batch for each in self._begun):
+            await self.begin(batch)
         for _ in batch.files:
             yield decode_report(await self._receive())
+        del self._begun[0]
 
     async def aclose(self) -> None:
         """End the process at once; it keeps nothing that anyone needs."""
         process, self._process = self._process, None
+        self._begun.clear()
         if process is None:
             return
         if process.returncode is None:

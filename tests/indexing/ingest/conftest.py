@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from tests.faults.driver import settings_for
 
 from indexing.ingest.job import JobReport
 from indexing.runtime import open_owner
+from tests.faults.driver import settings_for
 
 Indexer: TypeAlias = Callable[..., Awaitable[JobReport]]
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.faults import state
 
 from indexing.ingest.job import JobReport, NothingToIndex, RootReplaced
 from indexing.ingest.messages import FileTask
 from indexing.ingest.scanning import TreeScan
 from indexing.sources import RootVanished
 from storage import Reader
+from tests.faults import state
 
 if TYPE_CHECKING:
     from tests.conftest import TreeFactory

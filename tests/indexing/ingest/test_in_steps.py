@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.faults import state
-from tests.faults.driver import settings_for
 
 from indexing.ingest.job import NothingToIndex
 from indexing.runtime import open_owner
+from tests.faults import state
+from tests.faults.driver import settings_for
 
 STEPS = 30
 LINES = (

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults import state
-from tests.faults.driver import settings_for
 
 from indexing.ingest.job import JobReport
 from indexing.runtime import open_owner
 from indexing.sources import display
+from tests.faults import state
+from tests.faults.driver import settings_for
 
 MIB = 1024 * 1024
 ROOT_SECRET = "only root may know this"

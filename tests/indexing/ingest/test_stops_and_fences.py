@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from tests.faults import state
-from tests.faults.driver import settings_for
 
 from indexing.ingest.batch_work import BatchWork
 from indexing.ingest.job import JobReport
@@ -22,6 +20,8 @@ from indexing.ingest.messages import FileReport, FileTask
 from indexing.ingest.worker_process import WorkerProcess
 from indexing.runtime import open_owner
 from storage import DataDirectoryInUse, StaleEpoch
+from tests.faults import state
+from tests.faults.driver import settings_for
 
 if TYPE_CHECKING:
     from tests.conftest import TreeFactory

@@ -8,9 +8,6 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tests.faults import state
-from tests.faults.driver import settings_for
-
 from indexing.ingest.batch_work import BatchWork
 from indexing.runtime import open_owner
 from indexing.search import SearchRequest, search
@@ -28,16 +25,18 @@ from storage import (
     open_reader,
     start_run,
 )
+from tests.faults import state
+from tests.faults.driver import settings_for
 
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
     import pytest
-    from tests.conftest import TreeFactory
 
     from indexing.ingest.job import JobReport
     from indexing.ingest.messages import FileReport, FileTask
+    from tests.conftest import TreeFactory
 
     Index = Callable[..., Awaitable[JobReport]]
     Reports = Sequence[tuple[FileTask, FileReport]]

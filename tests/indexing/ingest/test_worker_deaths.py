@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from structlog.testing import capture_logs
-from tests.faults import state
-from tests.faults.driver import settings_for
 
 from indexing.cutting import FALLBACK_CUTTER
 from indexing.ingest.job import JobReport
@@ -20,6 +18,8 @@ from indexing.ingest.worker_process import WorkerDied, WorkerProcess, WorkerStar
 from indexing.runtime import open_owner
 from indexing.sources import Rules
 from storage import Place, Stat
+from tests.faults import state
+from tests.faults.driver import settings_for
 
 if TYPE_CHECKING:
     from tests.conftest import TreeFactory
