@@ -21,7 +21,7 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SAMPLE_SECONDS: Final = 0.05
+SAMPLE_SECONDS: Final = 0.2
 LOOK_FOR_CHILDREN_EVERY: Final = 10
 """Samples between two looks for new child processes, which read all of /proc."""
 

@@ -20,7 +20,7 @@ QUERIES: Final[dict[str, dict[str, str]]] = {
     "linux": {
         "tcp_retransmit_skb": "net/ipv4/tcp_output.c",
         "schedule_timeout": "kernel/time/timer.c",
-        "ext4 inode allocation": "fs/ext4/ialloc.c",
+        "ext4 inode bitmap": "fs/ext4/ialloc.c",
         "copy_process fork": "kernel/fork.c",
         "struct rq runqueue": "kernel/sched/sched.h",
         "usb hub port reset": "drivers/usb/core/hub.c",

@@ -46,7 +46,7 @@ MOVED_FILES: Final = 500
 NAIVE_FILES: Final = 300
 NAIVE_ROUNDS: Final = 3
 FRESHNESS_SAMPLES: Final = 100
-FRESHNESS_EVERY: Final = {"flask": 0.02, "django": 0.05, "linux": 1.5}
+FRESHNESS_EVERY: Final = {"flask": 0.02, "django": 0.5, "linux": 1.5}
 PROBE: Final = {"flask": ("python", "{} = 1\n"), "django": ("python", "{} = 1\n"), "linux": ("c", "int {};\n")}
 """Language of the file that is changed, and the line that is added to it."""
 
