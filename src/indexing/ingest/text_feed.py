@@ -41,6 +41,8 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 QUEUED_COMMITS = 64
+APPLIED_AT_ONCE = 16
+"""Files between two looks at the clock: a commit that is due must not wait for all that is queued."""
 CHUNKS_A_PAGE = 2_000
 ROOM_POLL_SECONDS = 1.0
 COMMIT_SHARE = 6
@@ -241,7 +243,7 @@ class TextFeed:
         """Return what has been handed in, nothing at the deadline, None when there will be no more."""
         try:
             async with asyncio.timeout(None if deadline is None else max(0.0, deadline - monotonic())):
-                return await self._queue.get_many(QUEUED_COMMITS)
+                return await self._queue.get_many(APPLIED_AT_ONCE)
         except TimeoutError:
             return []
         except QueueClosed:

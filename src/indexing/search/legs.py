@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from indexing.cutting.identifiers import identifier_parts
+from indexing.search.parts import identifier_parts
 from indexing.search.query import Query
 from storage import TextClause, TextField, TextHits, TextQuery, hits
 

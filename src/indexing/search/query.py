@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from indexing.cutting.identifiers import identifier_parts
 from indexing.search.english import STOP_WORDS, variants
+from indexing.search.parts import identifier_parts
 
 MAX_WORDS: Final = 64
 """Distinct words of a query that are used; a pasted stack trace has more."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from indexing.cutting.identifiers import identifier_parts
+from indexing.search.parts import identifier_parts
 from indexing.search.query import QueriedName, Query, run_together
 from storage import Definition, FoundChunk, PlaceShown
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from indexing.cutting.identifiers import identifier_parts
+from indexing.search.parts import identifier_parts
 from indexing.search.records import SnippetLine
 
 LONGEST_LINE: Final = 400
