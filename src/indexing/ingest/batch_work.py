@@ -20,6 +20,7 @@ from storage import (
     Exclusion,
     Failure,
     FileVersion,
+    QueueClosed,
     ReadAgain,
     Removal,
     check_epoch,
@@ -29,12 +30,12 @@ from storage import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from indexing.ingest.messages import CutMode, FileTask
     from indexing.ingest.progress import Counters
     from indexing.ingest.worker_process import WorkerProcess
-    from storage import FileChange, FileResult, Repository, Run, Writer
+    from storage import ClosableQueue, FileChange, FileResult, Repository, Run, Writer
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,7 @@ class BatchWork:
         self._counters = counters
         self._is_stopping = is_stopping
 
-    async def work_on(self, batches: AsyncIterable[Batch], worker: WorkerProcess) -> None:
+    async def work_on(self, batches: ClosableQueue[Batch], worker: WorkerProcess) -> None:
         """Take batches until there are none.
 
         While one is cut, the next is already with the worker, and the one before is committed.
@@ -76,30 +77,32 @@ class BatchWork:
             again.extend(await self._commit(reports, batch_id))
 
         async with asyncio.TaskGroup() as group:
-            async for batch, task in self._begun(batches, worker):
-                reports = await self._reports(worker, batch.tasks, task)
+            async for batch, task, then in self._with_next(batches):
+                reports = await self._reports(worker, batch.tasks, task, then)
                 if committing is not None:
                     await committing
                 committing = group.create_task(commit(reports, batch.id), name="commit")
         await self._read_again(worker, again)
 
-    async def _begun(
-        self, batches: AsyncIterable[Batch], worker: WorkerProcess
-    ) -> AsyncIterator[tuple[Batch, BatchTask]]:
-        """Yield each batch once the one after it is with the worker as well."""
-        before: tuple[Batch, BatchTask] | None = None
-        async for batch in batches:
+    async def _with_next(
+        self, batches: ClosableQueue[Batch]
+    ) -> AsyncIterator[tuple[Batch, BatchTask, BatchTask | None]]:
+        """Yield each batch as a worker's task, and the task after it if that is there already."""
+        following: tuple[Batch, BatchTask] | None = None
+        while True:
+            if following is None:
+                try:
+                    batch = await batches.get()
+                except QueueClosed:
+                    return
+                following = batch, self._task(batch.tasks)
+            current, following = following, None
             if self._is_stopping():
                 continue
-            task = self._task(batch.tasks, "syntax")
-            # Whoever asks for the reports finds out on which file it died.
-            with suppress(WorkerDied):
-                await worker.begin(task)
-            if before is not None:
-                yield before
-            before = batch, task
-        if before is not None:
-            yield before
+            with suppress(asyncio.QueueEmpty):
+                batch = batches.get_nowait()
+                following = batch, self._task(batch.tasks)
+            yield (*current, None if following is None else following[1])
 
     async def apply(self, changes: Sequence[FileChange], batch_id: int | None = None) -> list[FileResult]:
         """Commit changes and count what came of them."""
@@ -114,21 +117,26 @@ class BatchWork:
                 self._count(change, result)
         return results
 
-    def _task(self, tasks: Sequence[FileTask], mode: CutMode) -> BatchTask:
+    def _task(self, tasks: Sequence[FileTask], mode: CutMode = "syntax") -> BatchTask:
         return BatchTask(self._repository.root.path, self._repository.id, tuple(tasks), mode)
 
     async def _reports(
-        self, worker: WorkerProcess, tasks: Sequence[FileTask], begun: BatchTask | None = None, mode: CutMode = "syntax"
+        self,
+        worker: WorkerProcess,
+        tasks: Sequence[FileTask],
+        task: BatchTask | None = None,
+        then: BatchTask | None = None,
     ) -> list[tuple[FileTask, FileReport]]:
+        """Return what became of some files; ``task`` names them all, ``then`` is what will be asked for next."""
         done: list[tuple[FileTask, FileReport]] = []
         while len(done) < len(tasks):
-            batch = begun if begun is not None and not done else self._task(tasks[len(done) :], mode)
             try:
-                async for report in worker.reports(batch):
+                async for report in worker.reports(task or self._task(tasks[len(done) :]), then):
                     done.append((tasks[len(done)], report))
             except WorkerDied as death:
                 suspect = tasks[len(done)]
                 done.append((suspect, await self._alone_after(worker, suspect, death)))
+                task = then = None
         return done
 
     async def _alone_after(self, worker: WorkerProcess, task: FileTask, death: WorkerDied) -> FileReport:
@@ -139,7 +147,8 @@ class BatchWork:
             detail = f"ended its worker process {deaths} times; set aside until it changes"
             return FileReport(failure=Failure(task.place, "poison", detail))
         without_parsing = deaths == POISON_DEATHS - 1 or death.cause == "cpu_deadline"
-        ((_, report),) = await self._reports(worker, [task], mode="windows" if without_parsing else "syntax")
+        alone = self._task([task], "windows" if without_parsing else "syntax")
+        ((_, report),) = await self._reports(worker, [task], alone)
         return report
 
     def _count_death(self, connection: sqlite3.Connection, task: FileTask) -> int:

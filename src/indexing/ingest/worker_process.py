@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from indexing.ingest.messages import LENGTH_BYTES, decode_report, encode_frame
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 CauseOfDeath: TypeAlias = Literal["cpu_deadline", "no_answer", "killed"]
 
+ENDING_SECONDS = 5.0
+"""How long a process that closed its pipes may take to end."""
 _PIPE_BUFFER_BYTES = 4 * 1024 * 1024
 
 
@@ -44,6 +47,7 @@ class WorkerProcess:
         self._wall_seconds = wall_seconds
         self._process: asyncio.subprocess.Process | None = None
         self._begun: list[BatchTask] = []
+        """Batches that the process has, whose reports are not all read; in their order."""
         self.starts = 0
 
     @property
@@ -72,23 +76,22 @@ class WorkerProcess:
         except WorkerDied as death:
             raise WorkerStartFailed(f"a worker process cannot start: {death}; see its messages on stderr") from death
 
-    async def begin(self, batch: BatchTask) -> None:
-        """Hand a batch over before the reports of the one before are read, so that the process need not wait for it.
-
-        Raises ``WorkerDied``; what was begun is then forgotten.
-        """
-        if self._process is None:
-            await self.start()
-        await self._send(encode_frame(batch))
-        self._begun.append(batch)
-
-    async def reports(self, batch: BatchTask) -> AsyncIterator[FileReport]:
+    async def reports(self, batch: BatchTask, then: BatchTask | None = None) -> AsyncIterator[FileReport]:
         """Work on a batch; yields a report a file, in order. Raises ``WorkerDied`` at the file it dies on.
 
-        Batches are reported in the order in which they were begun; one that was not is begun here.
+        ``then``, the batch that will be asked for next, is handed over at once, so that the process need not wait
+        for it. Whether it arrived shows when its reports are read.
         """
-        if not any(each is batch for each in self._begun):
-            await self.begin(batch)
+        if not self._begun or self._begun[0] is not batch:
+            if self._begun:
+                await self.aclose()
+            if self._process is None:
+                await self.start()
+            self._begun.append(batch)
+            await self._send(encode_frame(batch))
+        if then is not None and not self._stdin.is_closing():
+            self._stdin.write(encode_frame(then))
+            self._begun.append(then)
         for _ in batch.files:
             yield decode_report(await self._receive())
         del self._begun[0]
@@ -104,12 +107,19 @@ class WorkerProcess:
         # Reading both pipes to their end lets the transport close before the loop does.
         await asyncio.shield(process.communicate())
 
-    async def _send(self, frame: bytes) -> None:
+    @property
+    def _stdin(self) -> asyncio.StreamWriter:
         stdin = self._running.stdin
         assert stdin is not None  # noqa: S101  (it was asked for)
+        return stdin
+
+    async def _send(self, frame: bytes) -> None:
         try:
-            stdin.write(frame)
-            await stdin.drain()
+            self._stdin.write(frame)
+            async with asyncio.timeout(self._wall_seconds):
+                await self._stdin.drain()
+        except TimeoutError as error:
+            raise await self._death("no_answer") from error
         except (BrokenPipeError, ConnectionResetError) as error:
             raise await self._death("killed") from error
 
@@ -127,6 +137,11 @@ class WorkerProcess:
 
     async def _death(self, cause: CauseOfDeath) -> WorkerDied:
         process = self._running
+        if cause == "killed":
+            # Signalling a child that has just ended makes subprocess reap it, and its exit status is lost to asyncio.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ENDING_SECONDS):
+                    await process.wait()
         await self.aclose()
         if process.returncode == -signal.SIGPROF:
             cause = "cpu_deadline"

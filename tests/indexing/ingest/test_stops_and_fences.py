@@ -102,7 +102,9 @@ async def test_f027_a_run_that_was_overtaken_changes_nothing_any_more(
 
         async def overtake(work: BatchWork, reports: Reports) -> None:
             """What another owner does while this one is suspended, on the same catalog."""
-            tree({name: f"changed{number} = 1\n" for number, name in enumerate(state.small_tree(6))})
+            await asyncio.to_thread(
+                tree, {name: f"changed{number} = 1\n" for number, name in enumerate(state.small_tree(6))}
+            )
             async with owner.job_for(repository) as second:
                 assert (await second.run()).state == "succeeded"
             between.append(await asyncio.to_thread(state.dump, data_dir))
@@ -126,7 +128,7 @@ async def test_f105_a_slow_reader_of_an_older_version_does_not_replace_the_newer
         async with owner.job_for(repository) as job:
 
             async def newer_version_first(work: BatchWork, reports: Reports) -> None:
-                tree({"a.py": "version = 22\n"})
+                await asyncio.to_thread(tree, {"a.py": "version = 22\n"})
                 quick = WorkerProcess(job._workers[0]._setup, directory=owner.directory.path, wall_seconds=60)
                 try:
                     newer = await work._reports(quick, [task for task, _ in reports])
