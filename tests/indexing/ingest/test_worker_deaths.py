@@ -141,3 +141,35 @@ async def test_f055_a_file_that_burns_cpu_is_cut_into_windows_after_its_deadline
 
 def setup(catalog: Path) -> WorkerSetup:
     return WorkerSetup(str(catalog), Rules(), cpu_seconds=10, zstd_level=3)
+
+
+async def test_reports_stay_with_their_batch_also_when_the_next_one_was_handed_over_before_a_death(
+    index: Index, tree: TreeFactory, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree(FILES)
+    await index(root)
+    monkeypatch.setenv(FAULT, "worker.read:2:kill")
+    worker = WorkerProcess(setup(data_dir / "catalog" / "catalog.db"), directory=data_dir, wall_seconds=60)
+    first, second = (
+        BatchTask(
+            bytes(root),
+            1,
+            tuple(FileTask(Place(1, name, None), Stat(0, 0, 0, 0), tracked=False, flags=()) for name in names),
+            "syntax",
+        )
+        for names in ((b"one.py", b"two.py"), (b"three.py",))
+    )
+
+    async def paths(batch: BatchTask, then: BatchTask | None = None) -> list[bytes]:
+        return [report.version.place.path async for report in worker.reports(batch, then) if report.version]
+
+    try:
+        with pytest.raises(WorkerDied):
+            await paths(first, second)
+        monkeypatch.delenv(FAULT)
+        assert await paths(first, second) == [b"one.py", b"two.py"]
+        assert await paths(second) == [b"three.py"]
+        assert await paths(first, second) == [b"one.py", b"two.py"]
+        assert await paths(first) == [b"one.py", b"two.py"]  # not what was said to come next
+    finally:
+        await worker.aclose()
