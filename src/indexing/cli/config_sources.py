@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexing.settings import default_config_path
 from indexing.settings.document import read_document
-from indexing.settings.load import CONFIG_VARIABLE, known_keys
+from indexing.settings.load import config_path, known_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from indexing.settings import Settings
 
@@ -35,7 +34,7 @@ class Sourced:
 def sourced_settings(settings: Settings, config: Path | None, overrides: Mapping[str, object]) -> list[Sourced]:
     """Return every setting by key, in the order in which they are documented."""
     values = settings.model_dump(mode="json")
-    path = _file(config)
+    path = config_path(config)
     document = read_document(path) if path is not None else {}
     found = []
     for key, variable in known_keys().items():
@@ -51,13 +50,3 @@ def sourced_settings(settings: Settings, config: Path | None, overrides: Mapping
             source = "default"
         found.append(Sourced(key, values[group][name], source))
     return found
-
-
-def _file(config: Path | None) -> Path | None:
-    """Return the file that was read (see ``load_settings``)."""
-    if config is not None:
-        return config
-    if named := os.environ.get(CONFIG_VARIABLE):
-        return Path(named).expanduser()
-    default = default_config_path()
-    return default if default.exists() else None

@@ -49,7 +49,7 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, object] | 
     """
     keys = known_keys()
     overrides = {key: value for key, value in (overrides or {}).items() if value is not None}
-    path = _config_path(config)
+    path = config_path(config)
     in_file, problems = _by_key(read_document(path), path) if path else ({}, [])
     problems += _unknown(in_file, keys, f"key {{!r}} in {path}")
     problems += _unknown(overrides, keys, "key {!r} on the command line")
@@ -72,7 +72,7 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, object] | 
         raise SettingsError("\n".join(_explain(detail, origins) for detail in error.errors())) from error
 
 
-def _config_path(config: Path | None) -> Path | None:
+def config_path(config: Path | None) -> Path | None:
     """The file to read, or None when none is named and the user has none."""
     if config is not None:
         return config
