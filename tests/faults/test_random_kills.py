@@ -14,6 +14,8 @@ from tests.faults import state
 from tests.faults.driver import Driver, Order
 
 KILLS = 30
+MOST_ROUNDS = 90
+"""Some rounds end before their kill."""
 
 
 def test_f001_thirty_kills_at_random_moments(driver: Driver, tmp_path: Path) -> None:
@@ -21,15 +23,17 @@ def test_f001_thirty_kills_at_random_moments(driver: Driver, tmp_path: Path) -> 
     draw = random.Random(30)
     contents = state.small_tree()
     killed = 0
-    for number in range(KILLS):
+    for number in range(MOST_ROUNDS):
+        if killed == KILLS:
+            break
         contents[f"pkg0/added{number % 5}.py"] = f"def added{number}(value):\n    return value + {number}\n"
         contents[draw.choice(sorted(contents))] = f"count = {number}\n"
         state.write(root, contents)
         notes.unlink(missing_ok=True)
         order = Order(str(data), str(root), acknowledged=str(notes))
         child = driver.begin(order)
-        # From before the data directory exists to after the job's end, which takes half a second here.
-        kill = Timer(draw.uniform(0.0, 0.45), _kill, (child,))
+        # From before the data directory exists to about the job's end.
+        kill = Timer(draw.uniform(0.0, 0.3), _kill, (child,))
         kill.start()
         outcome = driver.end()
         kill.cancel()
@@ -37,7 +41,7 @@ def test_f001_thirty_kills_at_random_moments(driver: Driver, tmp_path: Path) -> 
         killed += outcome.killed
         assert outcome.killed or outcome.report["state"] == "succeeded"
         assert not state.lost(data, notes)
-    assert killed >= KILLS // 2
+    assert killed == KILLS
     assert driver.run(Order(str(data), str(root))).report["state"] == "succeeded"
     assert asyncio.run(state.findings(data)) == []
     asyncio.run(state.from_scratch(tmp_path / "reference", data))
