@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import msgspec
+
 SymbolKind: TypeAlias = Literal[
     "function",
     "method",
@@ -57,8 +59,9 @@ class Stat:
     inode: int
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+# Millions of the next two are made, sent and dropped: a struct is made four times as fast as a frozen dataclass, and
+# one that is sent as an array without its field names is half as long.
+class Symbol(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One definition in a file."""
 
     name: str
@@ -69,8 +72,7 @@ class Symbol:
     """Names of the enclosing definitions, outermost first, joined by ``.``; empty at top level."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A piece of a text that is indexed and found as one unit."""
 
     start_byte: int

@@ -10,6 +10,7 @@ import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -41,12 +42,17 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 QUEUED_COMMITS = 64
-APPLIED_AT_ONCE = 16
-"""Files between two looks at the clock: a commit that is due must not wait for all that is queued."""
 CHUNKS_A_PAGE = 2_000
 ROOM_POLL_SECONDS = 1.0
 COMMIT_SHARE = 6
 """Wait at least this many times as long as the last commit took."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    change: NewChunks | Collected
+    since: float
+    """``monotonic`` at its commit"""
 
 
 class TextFeed:
@@ -71,7 +77,7 @@ class TextFeed:
         self._heap_bytes = heap_bytes
         self._index_threads = threads
         self._on_searchable = on_searchable
-        self._queue: ClosableQueue[NewChunks | Collected] = ClosableQueue(QUEUED_COMMITS)
+        self._queue: ClosableQueue[_Handed] = ClosableQueue(QUEUED_COMMITS)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="text-index")
         self._task: asyncio.Task[None] | None = None
         self._index: TextIndex | None = None
@@ -134,7 +140,7 @@ class TextFeed:
         self._handed_in += 1
         self._settled.clear()
         try:
-            await self._queue.put(change)
+            await self._queue.put(_Handed(change, monotonic()))
         except QueueClosed:
             self._check()
             raise
@@ -220,7 +226,8 @@ class TextFeed:
         while (group := await self._next(deadline)) is not None:
             self._taken += len(group)
             if group and deadline is None:
-                deadline = monotonic() + self._patience()
+                # What came during the last commit has waited as long as that took.
+                deadline = group[0].since + self._patience()
             try:
                 await self._in_thread(partial(self._apply, group))
                 if deadline is not None and monotonic() >= deadline:
@@ -233,17 +240,17 @@ class TextFeed:
             await self._commit_and_tell()
 
     def _patience(self) -> float:
-        """Return how long a change may wait for its commit: under load up to a quarter longer than the interval.
+        """Return how long a change may wait for its commit to begin: under load a quarter longer than the interval.
 
         A commit writes a segment, and small segments are merged again and again: committing must not become the work.
         """
         return min(1.25 * self._interval, max(self._interval, COMMIT_SHARE * self._commit_seconds))
 
-    async def _next(self, deadline: float | None) -> list[NewChunks | Collected] | None:
+    async def _next(self, deadline: float | None) -> list[_Handed] | None:
         """Return what has been handed in, nothing at the deadline, None when there will be no more."""
         try:
             async with asyncio.timeout(None if deadline is None else max(0.0, deadline - monotonic())):
-                return await self._queue.get_many(APPLIED_AT_ONCE)
+                return await self._queue.get_many(QUEUED_COMMITS)
         except TimeoutError:
             return []
         except QueueClosed:
@@ -287,8 +294,8 @@ class TextFeed:
         free = os.statvfs(self._path.parent)
         return free.f_bavail * free.f_frsize < self._heap_bytes
 
-    def _apply(self, group: Sequence[NewChunks | Collected]) -> None:
-        for change in group:
+    def _apply(self, group: Sequence[_Handed]) -> None:
+        for change in (handed.change for handed in group):
             reach("text.apply")
             if isinstance(change, Collected):
                 self.index.delete(change.chunk_ids)

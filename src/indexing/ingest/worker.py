@@ -7,11 +7,14 @@ signal keeps its default action, because a parser that holds the interpreter loc
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import os
 import signal
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 
+_GARBAGE_THRESHOLD = 20_000
+"""New objects between two looks for cycles; a file makes thousands, and hardly any cycle."""
+
+_PIPE_BYTES = 1 << 20
+"""Answers that wait in the pipe (Linux allows every user this much): the next file is cut while the owner is busy."""
+
 
 def main() -> None:
     """Serve batches until stdin ends."""
@@ -38,6 +47,9 @@ def main() -> None:
     threading.Thread(target=_read_frames, args=(frames,), daemon=True).start()
     setup = decode_setup(frames.get())
     known = KnownCuts(Path(setup.catalog))
+    # What is loaded by now stays; looking through it again and again for cycles finds nothing.
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_THRESHOLD)
     reach("worker.start")
     answers.write(encode_frame(READY))
     answers.flush()
@@ -96,6 +108,10 @@ def _private_stdout() -> BinaryIO:
     """Return a stream on the inherited stdout, and send whatever else prints there to stderr."""
     private = os.dup(1)
     os.dup2(2, 1)
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        # A user whose processes hold too much pipe memory already is refused; then it stays at 64 KiB.
+        with suppress(OSError):
+            fcntl.fcntl(private, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     return os.fdopen(private, "wb")
 
 

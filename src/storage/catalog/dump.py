@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import astuple
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from storage.outlines import unpack_outline
 from storage.texts import expand_text
@@ -66,7 +67,7 @@ def _plain_text(row: tuple[Any, ...]) -> list[object]:
 def _plain_outline(row: tuple[Any, ...]) -> list[object]:
     identity, body = row
     chunks = [
-        (chunk.signature, chunk.docstring, [astuple(symbol) for symbol in chunk.symbols])
+        (chunk.signature, chunk.docstring, [msgspec.structs.astuple(symbol) for symbol in chunk.symbols])
         for chunk in unpack_outline(body)
     ]
     return [identity, chunks]

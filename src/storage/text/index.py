@@ -23,7 +23,9 @@ MIN_HEAP_BYTES_PER_THREAD = 15_000_000
 MAX_WIDENED = 20_000
 """How many hits one search looks at to have all ties at its cut."""
 
-_WATERMARK_ROLE = 1
+_MARKS_KEPT = 100
+"""Former watermarks that may lie about: a deletion is looked for in every segment, too dear for each commit."""
+
 _SCORE_DIGITS = 5
 _PAGE = 20_000
 
@@ -39,7 +41,7 @@ class TextIndex:
         self._index = index
         self._writer = writer
         self._path = path
-        self._highest = 0
+        self._highest = self._mark = 0
         self._repositories: frozenset[str] = frozenset()
         self._refresh()
 
@@ -62,6 +64,8 @@ class TextIndex:
                 writer.garbage_collect_files()
                 opened = cls(index, writer, path)
                 opened._highest = opened._highest_chunk_id()
+                newest = _newest_mark(index.searcher())
+                opened._mark = newest[0] if newest is not None else 0
             except BaseException:
                 # Without this the merging threads and the lock live until the garbage collector comes by.
                 writer.wait_merging_threads()
@@ -91,10 +95,10 @@ class TextIndex:
         """What the last commit holds; None in an index that was never committed or whose watermark cannot be read."""
         with translated("to read its watermark"):
             searcher = self._index.searcher()
-            hits = searcher.search(_watermarks(), 2, count=False).hits
-            if len(hits) != 1:
+            newest = _newest_mark(searcher)
+            if newest is None:
                 return None
-            stored = searcher.doc(hits[0][1]).get_first("watermark")
+            stored = searcher.doc(newest[1]).get_first("watermark")
             try:
                 return Watermark(**json.loads(bytes(stored or b"")))
             except (ValueError, TypeError):
@@ -134,9 +138,11 @@ class TextIndex:
         """Make all changes since the last commit visible and durable at once, together with the watermark."""
         writer = self._writing()
         with translated("to commit"):
-            writer.delete_documents_by_query(_watermarks())
+            self._mark += 1
+            if self._mark % _MARKS_KEPT == 0:
+                writer.delete_documents_by_query(_watermarks())
             mark = tantivy.Document()
-            mark.add_unsigned("role", _WATERMARK_ROLE)
+            mark.add_unsigned("mark", self._mark)
             mark.add_bytes("watermark", json.dumps(asdict(watermark)).encode())
             writer.add_document(mark)
             writer.commit()
@@ -199,7 +205,7 @@ class TextIndex:
         """Chunks in the last commit."""
         with translated("to count its chunks"):
             searcher = self._index.searcher()
-            return searcher.num_docs - len(searcher.search(_watermarks(), 2, count=False).hits)
+            return searcher.num_docs - len(searcher.search(_watermarks(), _MARKS_KEPT + 1, count=False).hits)
 
     @property
     def deleted_count(self) -> int:
@@ -289,7 +295,12 @@ def _with_ids(chunk_ids: Sequence[int]) -> tantivy.Query:
 
 
 def _watermarks() -> tantivy.Query:
-    return tantivy.Query.term_query(schema(), "role", _WATERMARK_ROLE)
+    return tantivy.Query.range_query(schema(), "mark", tantivy.FieldType.Unsigned, lower_bound=1)
+
+
+def _newest_mark(searcher: tantivy.Searcher) -> tuple[int, tantivy.DocAddress] | None:
+    hits = searcher.search(_watermarks(), 1, count=False, order_by_field="mark", order=tantivy.Order.Desc).hits
+    return (int(hits[0][0]), hits[0][1]) if hits else None
 
 
 def _ids_from(lowest: int) -> tantivy.Query:

@@ -33,7 +33,7 @@ def schema() -> tantivy.Schema:
         builder.add_text_field(exact, tokenizer_name="raw", index_option="basic")
     builder.add_unsigned_field("chunk_id", indexed=True, fast=True)
     builder.add_unsigned_field("cut_id", indexed=True, fast=True)
-    builder.add_unsigned_field("role", indexed=True)
+    builder.add_unsigned_field("mark", indexed=True, fast=True)
     builder.add_bytes_field("watermark", stored=True)
     return builder.build()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-TEXT_SCHEMA_VERSION = 1
+TEXT_SCHEMA_VERSION = 2
 """Version of the index layout: fields, tokenizers, what is fed to them. A watermark with another one means rebuild."""
 
 TextField: TypeAlias = Literal["code", "parts", "symbol", "scope"]

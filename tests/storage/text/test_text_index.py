@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -313,3 +314,13 @@ def test_the_index_holds_what_the_last_commit_left(
             committed = set(wanted)
     assert list(index.chunk_ids()) == sorted(committed)
     index.close()
+
+
+def test_the_newest_watermark_counts_also_after_hundreds_of_commits_and_a_new_start(tmp_path: Path) -> None:
+    for start in (0, 130):
+        index = TextIndex.open(tmp_path / "text", heap_bytes=HEAP_BYTES, threads=1)
+        for number in range(start, start + 130):
+            index.commit(replace(MARK, deletion=number))
+        assert index.watermark() == replace(MARK, deletion=start + 129)
+        assert index.document_count == 0
+        index.close()
