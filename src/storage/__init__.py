@@ -1,8 +1,13 @@
 """What codetrove keeps: records, the catalog, the indexes that are projections of it, and who may write them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from storage.catalog import hits
 from storage.catalog.backup import stage_restore, take_in_restore, write_backup
 from storage.catalog.check import CatalogFinding, check_catalog
+from storage.catalog.collections import CollectionRow, add_collection, collections, drop_retired, flip, retire
 from storage.catalog.connection import open_for_reading, open_for_writing, translated
 from storage.catalog.damage import damage_mark, mark_damaged, set_aside
 from storage.catalog.dump import canonical_dump
@@ -38,6 +43,20 @@ from storage.catalog.jobs import (
 from storage.catalog.known import KnownCuts
 from storage.catalog.migrations import SCHEMA_VERSION, migrate
 from storage.catalog.overview import JobOverview, RepositoryOverview, chunks_past, failed_files, overview_of
+from storage.catalog.points import (
+    PendingPoint,
+    acknowledge_deleted,
+    acknowledge_stored,
+    deleting_points,
+    expected_ids,
+    mark_failed,
+    pending_points,
+    point_counts,
+    raise_priority,
+    retry_failed,
+    want_again,
+    want_all_again,
+)
 from storage.catalog.reader import KnownFile, Reader, StoredChunk, open_reader
 from storage.catalog.repositories import (
     Repository,
@@ -61,12 +80,17 @@ from storage.errors import (
     CatalogTooNew,
     DataDirectoryInUse,
     DataDirectoryUnsuitable,
+    DimensionMismatch,
     DiskFull,
     NestedRepository,
     StaleEpoch,
     StorageError,
     TextIndexError,
     UnknownRepository,
+    VectorsRefused,
+    VectorStoreDamaged,
+    VectorStoreError,
+    VectorStoreUnavailable,
 )
 from storage.faults import InjectedFault, reach
 from storage.identity import cut_key, external_id
@@ -96,6 +120,21 @@ from storage.text import (
     Watermark,
 )
 from storage.texts import compress_text, expand_text
+from storage.vectors import (
+    Collection,
+    CollectionSpec,
+    PointPayload,
+    StoreMarker,
+    VectorBatch,
+    VectorHit,
+    VectorHits,
+    Vectors,
+    VectorStore,
+)
+
+if TYPE_CHECKING:
+    from storage.embedding_cache import EmbeddingCache
+    from storage.vectors import LocalStore, MemoryStore
 
 __all__ = [
     "POISON_DEATHS",
@@ -112,13 +151,18 @@ __all__ = [
     "ChunkOutline",
     "ClosableQueue",
     "Collected",
+    "Collection",
+    "CollectionRow",
+    "CollectionSpec",
     "Committed",
     "Cut",
     "DataDirectory",
     "DataDirectoryInUse",
     "DataDirectoryUnsuitable",
     "Definition",
+    "DimensionMismatch",
     "DiskFull",
+    "EmbeddingCache",
     "Exclusion",
     "FailReason",
     "Failure",
@@ -133,12 +177,16 @@ __all__ = [
     "JobState",
     "KnownCuts",
     "KnownFile",
+    "LocalStore",
+    "MemoryStore",
     "NestedRepository",
     "NewChunks",
     "NewText",
     "Ownership",
+    "PendingPoint",
     "Place",
     "PlaceShown",
+    "PointPayload",
     "QueueClosed",
     "ReadAgain",
     "Reader",
@@ -154,6 +202,7 @@ __all__ = [
     "StaleEpoch",
     "Stat",
     "StorageError",
+    "StoreMarker",
     "StoredChunk",
     "Symbol",
     "SymbolKind",
@@ -167,9 +216,21 @@ __all__ = [
     "TextIndexError",
     "TextQuery",
     "UnknownRepository",
+    "VectorBatch",
+    "VectorHit",
+    "VectorHits",
+    "VectorStore",
+    "VectorStoreDamaged",
+    "VectorStoreError",
+    "VectorStoreUnavailable",
+    "Vectors",
+    "VectorsRefused",
     "Watermark",
     "Writer",
     "accept_root",
+    "acknowledge_deleted",
+    "acknowledge_stored",
+    "add_collection",
     "begin_incarnation",
     "canonical_dump",
     "catalog_uuid",
@@ -177,24 +238,30 @@ __all__ = [
     "check_epoch",
     "chunks_past",
     "collect_garbage",
+    "collections",
     "commit_batch",
     "commit_file",
     "compress_text",
     "count_death",
     "cut_key",
     "damage_mark",
+    "deleting_points",
+    "drop_retired",
     "end_incarnation",
     "end_run",
     "expand_text",
+    "expected_ids",
     "external_id",
     "failed_files",
     "finish_scan",
+    "flip",
     "forget",
     "hits",
     "judge_mark",
     "last_deletion",
     "load_registry",
     "mark_damaged",
+    "mark_failed",
     "migrate",
     "note_served",
     "note_start",
@@ -204,10 +271,15 @@ __all__ = [
     "open_reader",
     "overview_of",
     "pack_outline",
+    "pending_points",
+    "point_counts",
+    "raise_priority",
     "reach",
     "register",
     "repositories",
     "repository_at",
+    "retire",
+    "retry_failed",
     "save_registry",
     "set_aside",
     "stage_restore",
@@ -216,6 +288,21 @@ __all__ = [
     "translated",
     "trim_deletions",
     "unpack_outline",
+    "want_again",
+    "want_all_again",
     "write_atomically",
     "write_backup",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs numpy and usearch when it is first asked for: commands that touch no vectors do not pay."""
+    if name == "EmbeddingCache":
+        from storage.embedding_cache import EmbeddingCache  # noqa: PLC0415
+
+        return EmbeddingCache
+    if name in {"LocalStore", "MemoryStore"}:
+        from storage import vectors  # noqa: PLC0415
+
+        return getattr(vectors, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -43,6 +43,16 @@ class DataDirectory:
         return self.path / "text"
 
     @property
+    def vectors(self) -> Path:
+        """The local vector store."""
+        return self.path / "vectors"
+
+    @property
+    def embeddings(self) -> Path:
+        """The embedding cache, an SQLite file."""
+        return self.path / "embeddings.db"
+
+    @property
     def owner_lock(self) -> Path:
         """The file whose lock makes its holder the owner."""
         return self.path / "owner.lock"

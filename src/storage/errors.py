@@ -13,7 +13,12 @@ StorageError
 ├── UnknownRepository
 ├── NestedRepository
 ├── BackupError                 a backup file that cannot be written, read or trusted
-└── TextIndexError              the text index cannot be read or written
+├── TextIndexError              the text index cannot be read or written
+└── VectorStoreError
+    ├── VectorStoreUnavailable  it cannot be reached, is locked, full or closed: nothing is known of what it holds
+    ├── VectorStoreDamaged      what it holds cannot be trusted: drop the collection and fill it again
+    ├── VectorsRefused          ids, vectors or a query that no store can take
+    └── DimensionMismatch       vectors of another length than the collection's
 """
 
 from __future__ import annotations
@@ -73,3 +78,23 @@ class BackupError(StorageError):
 
 class TextIndexError(StorageError):
     """The text index cannot be read or written."""
+
+
+class VectorStoreError(StorageError):
+    """The vector store cannot do what was asked."""
+
+
+class VectorStoreUnavailable(VectorStoreError):
+    """The vector store does not answer, is locked, has no room or is closed; what it holds is unknown, not gone."""
+
+
+class VectorStoreDamaged(VectorStoreError):
+    """What the vector store holds cannot be trusted."""
+
+
+class VectorsRefused(VectorStoreError):
+    """Ids, vectors or a query that no store can take: doubled ids, rows that are not finite or zero."""
+
+
+class DimensionMismatch(VectorStoreError):
+    """The vectors have another length than those of the collection."""

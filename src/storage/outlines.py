@@ -6,6 +6,7 @@ catalog; names that begin alike compress well beside each other.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, islice, pairwise
 from typing import TYPE_CHECKING, cast
@@ -17,7 +18,7 @@ from storage.records import Symbol
 from storage.texts import compress_text, expand_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from storage.records import Chunk, SymbolKind
 
@@ -39,8 +40,15 @@ class _Columns(msgspec.Struct, array_like=True, frozen=True):
     more_lines: list[int]
 
 
+class _Signatures(msgspec.Struct, array_like=True, frozen=True):
+    """The first of the columns; those behind it are passed over."""
+
+    signatures: list[str]
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Columns).decode
+_decode_signatures = msgspec.msgpack.Decoder(_Signatures).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +81,7 @@ def pack_outline(chunks: Sequence[Chunk], level: int = 3) -> bytes:
 
 def unpack_outline(outline: bytes) -> list[ChunkOutline]:
     """Return what ``pack_outline`` packed, one a chunk; raises ``CatalogDamaged`` if it cannot be read."""
-    body = expand_text(outline[_SIZE_BYTES:], int.from_bytes(outline[:_SIZE_BYTES], "big"))
-    try:
-        columns = _decode(body)
-    except msgspec.MsgspecError as error:
-        raise CatalogDamaged(f"an outline cannot be read: {error}; run 'codetrove fsck --repair'") from error
+    columns = _columns(outline)
     symbols = map(
         _symbol, columns.names, columns.kinds, accumulate(columns.first_lines), columns.more_lines, columns.scopes
     )
@@ -85,6 +89,55 @@ def unpack_outline(outline: bytes) -> list[ChunkOutline]:
         ChunkOutline(signature, docstring, tuple(islice(symbols, count)))
         for signature, docstring, count in zip(columns.signatures, columns.docstrings, columns.counts, strict=True)
     ]
+
+
+def symbols_in(outline: bytes, wanted: Sequence[int]) -> dict[int, tuple[Symbol, ...]]:
+    """Return the definitions in the chunks with these numbers (from 0): a page of hits wants few of many.
+
+    Numbers that the cut does not have are passed over. Raises ``CatalogDamaged`` if the outline cannot be read.
+    """
+    columns = _columns(outline)
+    ends = list(accumulate(columns.counts))
+    first_lines = list(accumulate(columns.first_lines))
+    found = {}
+    for number in wanted:
+        if 0 <= number < len(ends):
+            span = slice(ends[number] - columns.counts[number], ends[number])
+            found[number] = tuple(
+                map(
+                    _symbol,
+                    columns.names[span],
+                    columns.kinds[span],
+                    first_lines[span],
+                    columns.more_lines[span],
+                    columns.scopes[span],
+                )
+            )
+    return found
+
+
+def signatures_in(outline: bytes, wanted: Sequence[int]) -> dict[int, str]:
+    """Return the signatures of the chunks with these numbers; nothing else is decoded. Otherwise as ``symbols_in``."""
+    with _readable():
+        signatures = _decode_signatures(_body(outline)).signatures
+    return {number: signatures[number] for number in wanted if 0 <= number < len(signatures)}
+
+
+def _columns(outline: bytes) -> _Columns:
+    with _readable():
+        return _decode(_body(outline))
+
+
+def _body(outline: bytes) -> bytes:
+    return expand_text(outline[_SIZE_BYTES:], int.from_bytes(outline[:_SIZE_BYTES], "big"))
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except msgspec.MsgspecError as error:
+        raise CatalogDamaged(f"an outline cannot be read: {error}; run 'codetrove fsck --repair'") from error
 
 
 def _symbol(name: str, kind: str, first_line: int, more_lines: int, scope: str) -> Symbol:

@@ -62,6 +62,19 @@ _RULES = {
     ),
 }
 
+# -100 is the priority of a parked point.
+_POINT_RULES = {
+    "point that nothing shows is not parked": (
+        "SELECT count(*) FROM points JOIN chunks USING (chunk_id) JOIN cuts ON cuts.id = cut_id"
+        " WHERE state = 'pending' AND priority > -100 AND unshown_since IS NOT NULL"
+    ),
+    "point of a shown chunk is parked": (
+        "SELECT count(*) FROM points JOIN chunks USING (chunk_id) JOIN cuts ON cuts.id = cut_id"
+        " WHERE state = 'pending' AND priority <= -100 AND unshown_since IS NULL"
+    ),
+    "point failed without a reason": "SELECT count(*) FROM points WHERE state = 'failed' AND reason = ''",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogFinding:
@@ -83,7 +96,7 @@ def check_catalog(connection: sqlite3.Connection) -> Iterator[CatalogFinding]:
             return
         for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
             yield CatalogFinding("foreign key", f"row {row} of {table} lacks its {parent}")
-        for rule, query in _RULES.items():
+        for rule, query in (_RULES | _POINT_RULES).items():
             (count,) = connection.execute(query).fetchone()
             if count:
                 yield CatalogFinding(rule, f"{count} times")

@@ -48,6 +48,7 @@ _QUERIES = {
     "point": (
         "SELECT fingerprint, hex(external_id), points.state, reason FROM points"
         " JOIN collections ON collections.id = collection_id JOIN chunks USING (chunk_id)"
+        " WHERE collections.state <> 'retired'"
     ),
 }
 

@@ -310,14 +310,18 @@ def _unshow_if_last(connection: sqlite3.Connection, cut_id: int, now_ms: int) ->
 
 
 def _want_points(connection: sqlite3.Connection, cut_id: int) -> None:
-    """Want a vector for every chunk of the cut in every serving or building collection that lacks it."""
+    """Want a vector for every chunk of the cut in every serving or building collection that lacks it.
+
+    A point that is about to be deleted is wanted again, under a new number: the deletion's acknowledgement comes late.
+    """
     if connection.execute("SELECT 1 FROM collections WHERE state <> 'retired'").fetchone() is None:
         return
     connection.execute(
         "INSERT INTO points (collection_id, chunk_id, state, seq)"
         " SELECT collections.id, chunks.chunk_id, 'pending', ? FROM collections, chunks"
         " WHERE chunks.cut_id = ? AND collections.state <> 'retired'"
-        " ON CONFLICT DO UPDATE SET state = 'pending', seq = excluded.seq WHERE state = 'deleting'",
+        " ON CONFLICT DO UPDATE SET state = 'pending', reason = '', seq = excluded.seq, priority = 0, attempts = 0"
+        " WHERE state = 'deleting'",
         (next_seq(connection), cut_id),
     )
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 _TRIMMED = "deletions_trimmed"
 
+_MARKED_FOR_EACH_REMOVED = 16
+"""To want the vectors of a cut deleted is cheaper than to remove a cut, and each round passes by all that wait."""
+
 
 @dataclass(frozen=True, slots=True)
 class Collected:
@@ -26,22 +29,22 @@ class Collected:
 def collect_garbage(connection: sqlite3.Connection, *, older_than_ms: int, most_cuts: int = 256) -> Collected:
     """Remove up to ``most_cuts`` cuts that ceased to be shown at ``older_than_ms`` or before.
 
-    A chunk with vectors in a store waits until their deletion is acknowledged: its points become ``deleting`` here
-    and their rows go with the acknowledgement.
+    A chunk with points waits until the deletion of its vectors is acknowledged: its points become ``deleting`` here,
+    also those that are still pending, as a batch in hand may bring their vectors. Their rows go with the
+    acknowledgement, and the chunk with the next call. A retired collection is dropped as a whole and is not waited for.
     """
-    cuts = connection.execute(
-        "SELECT id, text_id FROM cuts WHERE unshown_since IS NOT NULL AND unshown_since <= ?"
-        " AND NOT EXISTS (SELECT 1 FROM entries WHERE cut_id = cuts.id)"
-        " AND NOT EXISTS (SELECT 1 FROM points JOIN chunks USING (chunk_id)"
-        "                 WHERE chunks.cut_id = cuts.id AND points.state = 'deleting')"
-        " ORDER BY id LIMIT ?",
-        (older_than_ms, most_cuts),
-    ).fetchall()
+    has_points = connection.execute("SELECT 1 FROM collections").fetchone() is not None
+    most = most_cuts * _MARKED_FOR_EACH_REMOVED if has_points else most_cuts
+    cuts = connection.execute(_OVERDUE, (older_than_ms, most)).fetchall()
+    removed = 0
     gone: list[int] = []
     for cut_id, text_id in cuts:
-        chunk_ids = [row[0] for row in connection.execute("SELECT chunk_id FROM chunks WHERE cut_id = ?", (cut_id,))]
-        if _points_remain(connection, cut_id):
+        if removed == most_cuts:
+            break
+        if has_points and _points_remain(connection, cut_id):
             continue
+        removed += 1
+        chunk_ids = [row[0] for row in connection.execute("SELECT chunk_id FROM chunks WHERE cut_id = ?", (cut_id,))]
         connection.executemany("INSERT INTO deletions (chunk_id) VALUES (?)", [(each,) for each in chunk_ids])
         connection.execute("DELETE FROM outlines WHERE cut_id = ?", (cut_id,))
         connection.execute("DELETE FROM chunks WHERE cut_id = ?", (cut_id,))
@@ -49,7 +52,20 @@ def collect_garbage(connection: sqlite3.Connection, *, older_than_ms: int, most_
         _drop_text(connection, text_id)
         gone += chunk_ids
     _drop_forgotten_repositories(connection)
-    return Collected(tuple(gone), last_deletion(connection), len(cuts) == most_cuts)
+    more = len(cuts) == most or removed == most_cuts
+    return Collected(tuple(gone), last_deletion(connection), more)
+
+
+_OVERDUE = (
+    "SELECT id, text_id FROM cuts WHERE unshown_since IS NOT NULL AND unshown_since <= ?"
+    " AND NOT EXISTS (SELECT 1 FROM entries WHERE cut_id = cuts.id)"
+    # Points by primary key: without their collection SQLite reads all of them for every cut.
+    " AND NOT EXISTS (SELECT 1 FROM collections CROSS JOIN chunks CROSS JOIN points"
+    "                 ON collection_id = collections.id AND points.chunk_id = chunks.chunk_id"
+    "                 WHERE collections.state <> 'retired' AND chunks.cut_id = cuts.id AND points.state = 'deleting')"
+    # The index's own order: any other has every overdue cut looked at in each round.
+    " ORDER BY unshown_since, id LIMIT ?"
+)
 
 
 def last_deletion(connection: sqlite3.Connection) -> int:
@@ -75,15 +91,21 @@ def deletions_trimmed(connection: sqlite3.Connection) -> int:
 
 
 def _points_remain(connection: sqlite3.Connection, cut_id: int) -> bool:
-    """Turn the points of a cut to ``deleting``; return whether there are any."""
-    if connection.execute("SELECT 1 FROM collections").fetchone() is None:
-        return False
+    """Turn the points of a cut to ``deleting``; return whether there are any outside of retired collections."""
     changed = connection.execute(
-        "UPDATE points SET state = 'deleting', seq = ? WHERE chunk_id IN (SELECT chunk_id FROM chunks WHERE cut_id = ?)"
-        " AND collection_id IN (SELECT id FROM collections)",
+        "UPDATE points SET state = 'deleting', reason = '', seq = ?"
+        " WHERE collection_id IN (SELECT id FROM collections WHERE state <> 'retired')"
+        " AND chunk_id IN (SELECT chunk_id FROM chunks WHERE cut_id = ?)",
         (next_seq(connection), cut_id),
     )
-    return changed.rowcount > 0
+    if changed.rowcount > 0:
+        return True
+    connection.execute(
+        "DELETE FROM points WHERE collection_id IN (SELECT id FROM collections)"
+        " AND chunk_id IN (SELECT chunk_id FROM chunks WHERE cut_id = ?)",
+        (cut_id,),
+    )
+    return False
 
 
 def _drop_text(connection: sqlite3.Connection, text_id: int) -> None:

@@ -60,7 +60,7 @@ CORRUPTIONS: dict[str, tuple[str, ...]] = {
 @pytest.fixture
 def filled(catalog: FilledCatalog) -> FilledCatalog:
     """Two live files, one that is gone, another repository, and a collection."""
-    catalog.change("INSERT INTO collections VALUES (1, 'local', 'f', 3, 'serving', 'one')")
+    catalog.change("INSERT INTO collections VALUES (1, 'local', 'f', 3, 'serving', 'one', '')")
     catalog.add("a.py", "def one\ndef two\n")
     catalog.add("b.py", "def three\n")
     catalog.add("c.py", "def gone\n")

@@ -15,7 +15,7 @@ FILES = {"a.py": "def one\ndef two\n", "b.py": "def three\n", "dir/c.py": "def o
 @pytest.fixture
 def filled(make_catalog: MakeCatalog) -> FilledCatalog:
     catalog = make_catalog(uuid="the-uuid")
-    catalog.change("INSERT INTO collections VALUES (1, 'local', 'f', 3, 'serving', 'one')")
+    catalog.change("INSERT INTO collections VALUES (1, 'local', 'f', 3, 'serving', 'one', '')")
     for path, text in FILES.items():
         catalog.add(path, text)
     return catalog
@@ -25,7 +25,7 @@ def test_i6_catalogs_that_came_about_differently_have_one_dump(
     filled: FilledCatalog, make_catalog: MakeCatalog
 ) -> None:
     other = make_catalog("other", uuid="the-uuid")
-    other.change("INSERT INTO collections VALUES (7, 'local', 'f', 3, 'building', 'other')")
+    other.change("INSERT INTO collections VALUES (7, 'local', 'f', 3, 'building', 'other', '')")
     other.add("gone.py", "def gone\n", now_ms=99)
     other.add("b.py", "def older\n")
     other.remove("gone.py")

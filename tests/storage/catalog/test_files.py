@@ -189,15 +189,15 @@ def test_f010_deaths_are_counted_for_one_content_and_forgotten_with_the_next(cat
 
 @pytest.mark.parametrize("state", ["building", "serving"])
 def test_every_new_chunk_is_wanted_in_collections_that_serve_or_are_built(catalog: FilledCatalog, state: str) -> None:
-    catalog.change("INSERT INTO collections VALUES (1, 'local', 'f', 3, ?, 'one')", state)
-    catalog.change("INSERT INTO collections VALUES (2, 'local', 'g', 3, 'retired', 'two')")
+    catalog.change("INSERT INTO collections VALUES (1, 'local', 'f', 3, ?, 'one', '')", state)
+    catalog.change("INSERT INTO collections VALUES (2, 'local', 'g', 3, 'retired', 'two', '')")
     catalog.add("a.py", "def one\ndef two\n")
     assert catalog.rows("SELECT collection_id, chunk_id, state FROM points") == [(1, 1, "pending"), (1, 2, "pending")]
     assert catalog.findings() == []
 
 
 def test_a_stored_point_stays_stored_when_its_chunk_is_shown_once_more(catalog: FilledCatalog) -> None:
-    catalog.change("INSERT INTO collections VALUES (1, 'local', 'f', 3, 'serving', 'one')")
+    catalog.change("INSERT INTO collections VALUES (1, 'local', 'f', 3, 'serving', 'one', '')")
     catalog.add("a.py", "def one\n")
     catalog.change("UPDATE points SET state = 'stored'")
     before = catalog.rows("SELECT * FROM points")
@@ -208,7 +208,7 @@ def test_a_stored_point_stays_stored_when_its_chunk_is_shown_once_more(catalog: 
 def test_a_chunk_shown_again_while_its_vector_is_being_deleted_is_wanted_again_under_a_new_number(
     catalog: FilledCatalog,
 ) -> None:
-    catalog.change("INSERT INTO collections VALUES (1, 'local', 'f', 3, 'serving', 'one')")
+    catalog.change("INSERT INTO collections VALUES (1, 'local', 'f', 3, 'serving', 'one', '')")
     catalog.add("a.py", "def one\n")
     catalog.change("UPDATE points SET state = 'stored'")
     catalog.remove("a.py")

@@ -113,7 +113,7 @@ def test_ids_of_deletions_are_never_given_out_again(catalog: FilledCatalog) -> N
 
 
 def test_chunks_with_vectors_wait_until_their_deletion_is_acknowledged(catalog: FilledCatalog) -> None:
-    catalog.change("INSERT INTO collections VALUES (1, 'local', 'f', 3, 'serving', 'one')")
+    catalog.change("INSERT INTO collections VALUES (1, 'local', 'f', 3, 'serving', 'one', '')")
     catalog.add("a.py", "def one\n")
     catalog.change("UPDATE points SET state = 'stored'")
     catalog.remove("a.py")
