@@ -4,7 +4,8 @@
     python benchmarks/quality.py search DATA REPO QUERIES_FILE K     answer a JSON list of queries
 
 ``search`` prints a JSON list with a list of hits ``{path, start_line, end_line, score}`` for each query, paths relative
-to REPO. Every directory gets a data directory of its own, so that no other one's words count in its scores.
+to REPO. Every directory gets a data directory of its own, so that no other one's words count in its scores. Words alone
+are measured unless CODETROVE_EMBEDDINGS__MODEL names a model.
 
 With the harness and the checkouts of its README:
 
@@ -24,13 +25,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from indexing.reading import open_for_search
+from indexing.reading import open_for_search, open_vectors
 from indexing.search import MAX_K, SearchRequest, search
-from indexing.settings import load_settings
+from indexing.settings import NO_MODEL, load_settings
 
 
 def main() -> int:
     """Run one of the two commands; returns the exit code."""
+    os.environ.setdefault("CODETROVE_EMBEDDINGS__MODEL", NO_MODEL)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("index", "search"):
@@ -65,12 +67,15 @@ def index(data: Path, repo: Path) -> int:
 async def answers(data: Path, queries: list[str], k: int) -> list[list[dict[str, Any]]]:
     """The hits of each query."""
     settings = load_settings(overrides={"storage.data_dir": str(data)})
-    async with open_for_search(settings) as (reader, text_index):
+    async with (
+        open_for_search(settings) as (reader, text_index),
+        open_vectors(settings, reader, load_model=True) as vectors,
+    ):
         allowed = frozenset(each.uuid for each in await reader.repositories())
         found = []
         for query in queries:
             request = SearchRequest(query, allowed, k=min(k, MAX_K))
-            result = await search(request, catalog=reader, text_index=text_index)
+            result = await search(request, catalog=reader, text_index=text_index, vectors=vectors)
             found.append(
                 [
                     {

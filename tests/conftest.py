@@ -20,6 +20,14 @@ TreeFactory: TypeAlias = Callable[..., Path]
 """``tree(files, name="tree")``: see the fixture `tree`."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_model() -> Iterator[None]:
+    """Commands that a test runs use no model unless it says so: ``auto`` would ask the network for one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CODETROVE_EMBEDDINGS__MODEL", "none")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
     """In an async test, a blocking call that our code makes on the event loop raises ``BlockingError``.

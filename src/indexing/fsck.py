@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from indexing.ingest.job import NothingToIndex, RootReplaced
 from indexing.runtime import open_owner
+from indexing.settings import NO_MODEL
 from indexing.sources import RootError, display
+from indexing.vectorize.repair import differences
 from storage import (
     TEXT_SCHEMA_VERSION,
     CatalogDamaged,
     CatalogError,
     CatalogMissing,
+    CollectionSpec,
     DataDirectory,
+    LocalStore,
     Ownership,
     TextIndex,
     TextIndexError,
+    VectorStoreError,
     check_catalog,
+    collections,
     damage_mark,
     judge_mark,
     load_registry,
     mark_damaged,
     note_served,
     open_for_reading,
+    open_reader,
+    point_counts,
     translated,
 )
 
@@ -34,6 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from indexing.settings import Settings
+
+
+IDS_A_PAGE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +79,7 @@ async def check(settings: Settings, *, repair: bool) -> FsckReport:
     directory = DataDirectory(settings.storage.data_dir)
     await asyncio.to_thread(directory.prepare)
     with Ownership(directory):
-        findings = await asyncio.to_thread(lambda: list(_check(directory)))
+        findings = await _everything(settings, directory)
     if repair:
         # What made the last starts crash is looked into here.
         await asyncio.to_thread(note_served, directory.starts)
@@ -78,11 +90,48 @@ async def check(settings: Settings, *, repair: bool) -> FsckReport:
         await asyncio.to_thread(mark_damaged, directory.catalog, reason)
     if any(finding.code == "text" for finding in findings):
         await asyncio.to_thread(shutil.rmtree, directory.text, ignore_errors=True)
+    if any(finding.code == "vectors" for finding in findings):
+        await asyncio.to_thread(shutil.rmtree, directory.vectors, ignore_errors=True)
     messages = await _bring_back(settings)
     with Ownership(directory):
-        left = await asyncio.to_thread(lambda: list(_check(directory)))
+        left = await _everything(settings, directory)
     repaired = [replace(finding, repaired=True) for finding in findings if finding not in left]
     return FsckReport((*repaired, *left), tuple(messages))
+
+
+async def _everything(settings: Settings, directory: DataDirectory) -> list[Finding]:
+    findings = await asyncio.to_thread(lambda: list(_check(directory)))
+    if settings.embeddings.model != NO_MODEL and not any(finding.code == "catalog" for finding in findings):
+        with suppress(CatalogMissing):
+            findings += await _check_vectors(directory)
+    return findings
+
+
+async def _check_vectors(directory: DataDirectory) -> list[Finding]:
+    """Compare the vector store with what the catalog says is stored in it."""
+    findings = []
+    async with open_reader(directory.catalog) as reader:
+        kept = [row for row in await collections(reader) if row.state != "retired"]
+        if not kept:
+            return []
+        store = await LocalStore.open_for_reading(directory.vectors)
+        try:
+            for row in kept:
+                lacking = orphaned = 0
+                try:
+                    opened = await store.open(CollectionSpec(row.name, row.dimension))
+                    async for missing, strange in differences(opened, row, reader, page=IDS_A_PAGE):
+                        lacking, orphaned = lacking + len(missing), orphaned + len(strange)
+                except VectorStoreError as error:
+                    if (await point_counts(reader, row.id)).get("stored"):
+                        findings.append(Finding("vectors", str(error)))
+                    continue
+                for name, number in (("missing", lacking), ("orphaned", orphaned)):
+                    if number:
+                        findings.append(Finding("vectors", f"{number} {name} vectors in the collection {row.name}"))
+        finally:
+            await store.aclose()
+    return findings
 
 
 async def _bring_back(settings: Settings) -> list[str]:
@@ -97,6 +146,8 @@ async def _bring_back(settings: Settings) -> list[str]:
                 messages.append(f"{where} could not be indexed again: {error}")
             else:
                 messages.append(f"{where}: {report.tally.indexed} files were indexed again ({report.state})")
+        if owner.vectors is not None and not await owner.vectors.drained():
+            messages.append(f"vectors are missing: {owner.vectors.problem or owner.vectors.service.degraded}")
     return messages
 
 

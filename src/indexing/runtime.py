@@ -1,6 +1,6 @@
 """The composition root: opens what an owner of a data directory needs, in order, and closes it in reverse.
 
-Order: settings → data directory and its lock → catalog, migrated → text index, caught up → ready.
+Order: settings → data directory and its lock → catalog, migrated → text index, caught up → vector store → ready.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from indexing.ingest.text_feed import TextFeed
 from indexing.ingest.worker_process import WorkerProcess
 from indexing.recovery import bring_back, enter_writer, guard_against_crash_loop
 from indexing.roots import look_at_root, rules_for
+from indexing.settings import NO_MODEL
 from storage import (
     CatalogDamaged,
     DataDirectory,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from indexing.settings import Settings
     from indexing.sources import Rules
+    from indexing.vectors import OwnedVectors
     from storage import Incarnation, Reader, Repository
 
 
@@ -65,6 +67,8 @@ class Owner:
     unreachable: dict[str, bytes] = field(default_factory=dict)
     """{uuid: root} of repositories that a lost catalog held and that cannot come back now."""
     job: IndexJob | None = None
+    vectors: OwnedVectors | None = None
+    """None where the settings want text search only."""
 
     def _rules_for(self, repository: Repository, others: Sequence[Repository]) -> Rules:
         roots = [other.root.path for other in others]
@@ -176,6 +180,8 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
                 messages.append(f"the text index was rebuilt from the catalog: {feed.rebuilt}")
             owner = Owner(settings, directory, writer, reader, feed, incarnation, messages, returning, unreachable)
             await owner.save_registry()
+            if settings.embeddings.model != NO_MODEL:
+                owner.vectors = await stack.enter_async_context(_vectors(owner))
             await asyncio.to_thread(note_served, directory.starts)
             yield owner
             await _mark_clean_stop(writer, incarnation.id)
@@ -189,6 +195,22 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
             raise
 
 
+@asynccontextmanager
+async def _vectors(owner: Owner) -> AsyncIterator[OwnedVectors]:
+    from indexing.vectors import own_vectors  # noqa: PLC0415 - numpy and usearch are for those who want vectors
+
+    registry = await asyncio.to_thread(load_registry, owner.directory.path)
+    async with own_vectors(
+        owner.settings,
+        owner.directory,
+        writer=owner.writer,
+        reader=owner.reader,
+        incarnation=owner.incarnation,
+        installation=registry.installation,
+    ) as vectors:
+        yield vectors
+
+
 async def _mark_clean_stop(writer: Writer, incarnation_id: int) -> None:
     """Record a clean stop; on a disk that stays full there is no room to, and the next start takes it as a crash."""
     with suppress(TimeoutError):
@@ -199,6 +221,8 @@ async def _mark_clean_stop(writer: Writer, incarnation_id: int) -> None:
 async def _follow(owner: Owner | None, results: Sequence[object]) -> None:
     if owner is not None:
         await owner.feed.follow(results)
+        if owner.vectors is not None:
+            owner.vectors.service.nudge()
 
 
 def _save_roots(data_directory: Path, roots: dict[str, bytes]) -> None:

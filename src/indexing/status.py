@@ -16,15 +16,17 @@ from storage import (
     TextIndex,
     TextIndexError,
     chunks_past,
+    collections,
     damage_mark,
     failed_files,
     open_reader,
     overview_of,
+    point_counts,
 )
 
 if TYPE_CHECKING:
     from indexing.settings import Settings
-    from storage import JobOverview, Reader, Repository
+    from storage import CollectionRow, JobOverview, Reader, Repository
 
 STATUS_SCHEMA: Final = 1
 """Version of the JSON: raised when a key changes its meaning or goes; new keys may come without."""
@@ -54,6 +56,18 @@ class RepositoryStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class VectorStatus:
+    """The vectors of one model."""
+
+    model: str
+    state: str
+    """``serving``, or ``building`` beside the serving ones"""
+    stored: int
+    pending: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """One data directory."""
 
@@ -62,10 +76,13 @@ class Status:
     """who is writing; empty if nobody is"""
     catalog_bytes: int
     text_bytes: int
+    vector_bytes: int
+    """vectors and their cache"""
     other_bytes: int
     """catalogs that were moved aside, and what else lies there"""
     pending_chunks: int
     """in the catalog, but not findable yet"""
+    vectors: tuple[VectorStatus, ...]
     repositories: tuple[RepositoryStatus, ...]
     problems: tuple[str, ...]
 
@@ -85,13 +102,21 @@ async def status(settings: Settings) -> Status:
         repositories = [await _repository(reader, each, owned=bool(owner)) for each in await reader.repositories()]
         followed, problems = await asyncio.to_thread(_followed, directory.text)
         pending = await chunks_past(reader, followed)
+        vectors = await _vectors(reader)
     problems += await asyncio.to_thread(_marks, directory)
     if pending and not owner:
         problems.append(f"{pending} chunks are not findable yet; the next 'codetrove index' adds them")
-    catalog, text, everything = await asyncio.to_thread(_sizes, directory)
+    if not owner:
+        missing = sum(each.pending for each in vectors)
+        failed = sum(each.failed for each in vectors)
+        if missing:
+            problems.append(f"{missing} vectors are missing; the next 'codetrove index' goes on from there")
+        if failed:
+            problems.append(f"{failed} chunks have no vector, because the model gave none for them")
+    catalog, text, stored, everything = await asyncio.to_thread(_sizes, directory)
     return Status(
-        str(directory.path), owner, catalog, text, everything - catalog - text, pending, tuple(repositories),
-        tuple(problems),
+        str(directory.path), owner, catalog, text, stored, everything - catalog - text - stored, pending, vectors,
+        tuple(repositories), tuple(problems),
     )  # fmt: skip
 
 
@@ -125,6 +150,25 @@ def to_json(found: Status) -> dict[str, Any]:
     from dataclasses import asdict  # noqa: PLC0415 - only a program's caller needs it
 
     return {"schema": STATUS_SCHEMA, **asdict(found)}
+
+
+async def _vectors(reader: Reader) -> tuple[VectorStatus, ...]:
+    found = []
+    for row in await collections(reader):
+        if row.state != "retired":
+            counts = await point_counts(reader, row.id)
+            counted = (counts.get(state, 0) for state in ("stored", "pending", "failed"))
+            found.append(VectorStatus(_model_name(row), row.state, *counted))
+    return tuple(found)
+
+
+def _model_name(row: CollectionRow) -> str:
+    from embeddings import ModelRefused, resolved_from_json  # noqa: PLC0415 - only where there are vectors
+
+    try:
+        return resolved_from_json(row.model).spec.name
+    except ModelRefused:
+        return row.name
 
 
 async def _repository(reader: Reader, repository: Repository, *, owned: bool) -> RepositoryStatus:
@@ -196,9 +240,11 @@ def _marks(directory: DataDirectory) -> list[str]:
     return found
 
 
-def _sizes(directory: DataDirectory) -> tuple[int, int, int]:
-    """Return bytes on disk of the catalog, of the text index, and of everything."""
-    return _size(directory.catalog.parent), _size(directory.text), _size(directory.path)
+def _sizes(directory: DataDirectory) -> tuple[int, int, int, int]:
+    """Return bytes on disk of the catalog, of the text index, of vectors with their cache, and of everything."""
+    cache = sum(each.stat().st_blocks * 512 for each in directory.path.glob(f"{directory.embeddings.name}*"))
+    vectors = _size(directory.vectors) + cache
+    return _size(directory.catalog.parent), _size(directory.text), vectors, _size(directory.path)
 
 
 def _size(path: Path) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from indexing.cli import backup, config, doctor, forget, fsck, index, search, status, symbol
+from indexing.cli import backup, config, doctor, forget, fsck, index, model, search, similar, status, symbol
 from indexing.cli.exits import EXIT_CODES_HELP
 from indexing.cli.group import CommandGroup
 from indexing.cli.invocation import Invocation
@@ -24,6 +24,7 @@ app = typer.Typer(
 for command, example in (
     (index.index, "codetrove index ~/src/flask --exclude 'docs/**'"),
     (search.search, "codetrove search session cookie --lang python --path 'src/**' -k 5"),
+    (similar.similar, "codetrove similar src/flask/app.py:120 -k 5"),
     (symbol.symbol, "codetrove symbol Blueprint.register"),
     (status.status, "codetrove status --json"),
     (forget.forget, "codetrove forget ~/src/flask --yes"),
@@ -34,6 +35,7 @@ for command, example in (
 ):
     app.command(epilog=f"Example: {example}")(command)
 app.add_typer(config.commands, name="config")
+app.add_typer(model.commands, name="model")
 
 
 def show_version(wanted: bool) -> None:

@@ -77,7 +77,9 @@ _USAGE = {
     "storage.UnknownRepository",
 }
 _UNAVAILABLE = {
+    "embeddings.EmbeddingsError",
     "indexing.CrashLoop",
+    "indexing.VectorSearchUnavailable",
     "indexing.WorkerStartFailed",
     "storage.StorageError",
 }

@@ -62,15 +62,24 @@ async def forget_repository(owner: Owner, repository: Repository) -> int:
     """
     await asyncio.to_thread(_leave_registry, owner.directory.path, repository.uuid)
     await owner.writer.apply(lambda connection: forget(connection, repository.id))
-    chunks, more = 0, True
-    while more:
-        # forget() dated these cuts 0, so that they alone have no grace period left.
-        collected = await owner.writer.apply(lambda connection: collect_garbage(connection, older_than_ms=0))
-        chunks += len(collected.chunk_ids)
-        more = collected.more
+    chunks = await _collect(owner)
+    if owner.vectors is not None:
+        # A chunk goes once its vectors are gone from the store.
+        await owner.vectors.service.swept()
+        chunks += await _collect(owner)
     await owner.feed.settled()
     followed = owner.feed.applied_deletion
     await owner.writer.apply(lambda connection: trim_deletions(connection, followed))
+    return chunks
+
+
+async def _collect(owner: Owner) -> int:
+    """Remove what forget() dated 0: those cuts alone have no grace period left. Returns the chunks removed."""
+    chunks, more = 0, True
+    while more:
+        collected = await owner.writer.apply(lambda connection: collect_garbage(connection, older_than_ms=0))
+        chunks += len(collected.chunk_ids)
+        more = collected.more
     return chunks
 
 

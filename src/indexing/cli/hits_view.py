@@ -17,6 +17,7 @@ _FACTORS = {
     "coherence": "the file fits",
     "file_name": "its name fits",
     "text": "the text fits",
+    "vector": "the meaning fits",
     "symbol_words": "its definition fits",
     "test": "a test",
     "vendored": "vendored",
@@ -25,7 +26,7 @@ _FACTORS = {
     "prose": "documentation",
     "repeat": "more of the file above",
 }
-_LEGS = {"text": "text", "name": "symbol", "path": "path"}
+_LEGS = {"text": "text", "name": "symbol", "path": "path", "vector": "vector"}
 
 
 def hit_lines(hit: Hit, style: Style, here: str) -> Iterator[str]:
@@ -61,7 +62,10 @@ def span(hit: Hit) -> str:
 
 def why(hit: Hit) -> str:
     """Return what found the hit, what moved it up or down, and whether it is stale."""
-    parts = [f"{_LEGS.get(name, name)} #{place.rank}" for name, place in sorted(hit.scores.legs.items())]
+    parts = [
+        f"{_LEGS.get(name, name)} #{place.rank}" + (f" ({place.score:.2f})" if name == "vector" else "")
+        for name, place in sorted(hit.scores.legs.items())
+    ]
     for name, factor in hit.scores.factors.items():
         if f"{factor:.2g}" != "1":
             parts.append(f"{_FACTORS.get(name, name)} x{factor:.2g}")

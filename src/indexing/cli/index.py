@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from enum import StrEnum
 from pathlib import Path
 
 import typer
 
 from indexing.cli.invocation import invocation_of
+
+
+class Until(StrEnum):
+    """How far a command goes before it ends."""
+
+    SEARCHABLE = "searchable"
+    VECTORS = "vectors"
 
 
 def index(
@@ -26,9 +34,14 @@ def index(
     exclude: list[str] = typer.Option(
         [], metavar="GLOB", help="Leave files out that match (discovery.exclude); repeatable.", show_default=False
     ),
+    until: Until = typer.Option(
+        Until.VECTORS, "--until", help="When to end: searchable by text, or with the vectors of all chunks too."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object at the end."),
 ) -> None:
     """Make the source tree at PATH searchable; when it is, read only what has changed.
+
+    Text and names can be searched within seconds; vectors follow at the speed of the model (embeddings.model).
 
     Ctrl-C finishes what is in hand; a second one stops at once. Either way the next run goes on from there.
 
@@ -45,6 +58,13 @@ def index(
         from indexing.cli.index_run import run_index  # noqa: PLC0415
 
         code = asyncio.run(
-            run_index(settings, path, accept_root=accept_root, as_json=as_json, verbose=invocation.verbose)
+            run_index(
+                settings,
+                path,
+                accept_root=accept_root,
+                with_vectors=until is Until.VECTORS,
+                as_json=as_json,
+                verbose=invocation.verbose,
+            )
         )
     raise typer.Exit(code)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexing.cli.exits import ExitCode, explain
-from indexing.cli.index_summary import JobSummary, summary_json, summary_lines
+from indexing.cli.index_summary import JobSummary, VectorSummary, summary_json, summary_lines
 from indexing.cli.progress_show import shown
+from indexing.cli.progress_view import vector_figures
 from indexing.cli.signals import draining
-from indexing.cli.terminal import say, say_json, say_result
+from indexing.cli.terminal import say, say_json, say_result, size
 from indexing.ingest.job import NothingToIndex
 from indexing.runtime import open_owner
 from indexing.sources import display
@@ -19,8 +21,10 @@ from storage import CatalogDamaged, forget
 
 if TYPE_CHECKING:
     from indexing.ingest.job import IndexJob
+    from indexing.ingest.progress import Progress
     from indexing.runtime import Owner
     from indexing.settings import Settings
+    from indexing.vectors import OwnedVectors
     from storage import Repository
 
 
@@ -30,8 +34,9 @@ class Outcome:
 
     messages: list[str] = field(default_factory=list)
     jobs: list[JobSummary] = field(default_factory=list)
+    vectors: VectorSummary | None = None
     trouble: bool = False
-    """A repository that was to come back could not be indexed."""
+    """A repository that was to come back could not be indexed, or vectors are missing."""
 
     def tell(self, message: str) -> None:
         """Tell the user now, and again in the JSON."""
@@ -51,13 +56,19 @@ class Stop:
     def __init__(self) -> None:
         """Nobody wants it yet."""
         self.requested = False
+        self._event = asyncio.Event()
         self._job: IndexJob | None = None
 
     def request(self) -> None:
         """Let the work end."""
         self.requested = True
+        self._event.set()
         if self._job is not None:
             self._job.stop()
+
+    async def wait(self) -> None:
+        """Wait until the user wants it."""
+        await self._event.wait()
 
     def watch(self, job: IndexJob) -> None:
         """Make ``job`` the one that is stopped."""
@@ -66,27 +77,33 @@ class Stop:
             job.stop()
 
 
-async def run_index(settings: Settings, path: Path, *, accept_root: bool, as_json: bool, verbose: bool) -> ExitCode:
+async def run_index(
+    settings: Settings, path: Path, *, accept_root: bool, with_vectors: bool, as_json: bool, verbose: bool
+) -> ExitCode:
     """Index the tree at ``path`` and print what came of it; returns the exit code."""
     outcome, stop = Outcome(), Stop()
     with draining(stop.request):
         try:
-            await _index(settings, path, outcome, stop, accept_root=accept_root)
+            await _index(settings, path, outcome, stop, accept_root=accept_root, with_vectors=with_vectors)
         except CatalogDamaged as error:
             # The owner left a mark: opened again, it moves the catalog aside and brings the repositories back.
             outcome.tell(f"{error}: it is moved aside, and what it held is indexed again")
             outcome.jobs.clear()
-            await _index(settings, path, outcome, stop, accept_root=accept_root)
+            await _index(settings, path, outcome, stop, accept_root=accept_root, with_vectors=with_vectors)
     if as_json:
-        say_json(summary_json(outcome.jobs, outcome.messages))
+        say_json(summary_json(outcome.jobs, outcome.messages, outcome.vectors))
     else:
         for job in outcome.jobs:
             for line in summary_lines(job, every_failure=verbose):
                 say_result(line)
+        if outcome.vectors is not None:
+            say_result(f"  vectors of {outcome.vectors.model}: {vector_figures(outcome.vectors.progress)}")
     return outcome.code
 
 
-async def _index(settings: Settings, path: Path, outcome: Outcome, stop: Stop, *, accept_root: bool) -> None:
+async def _index(
+    settings: Settings, path: Path, outcome: Outcome, stop: Stop, *, accept_root: bool, with_vectors: bool
+) -> None:
     async with open_owner(settings) as owner:
         for message in owner.messages:
             outcome.tell(message)
@@ -109,6 +126,39 @@ async def _index(settings: Settings, path: Path, outcome: Outcome, stop: Stop, *
             if repository.uuid not in known:
                 await _unregister(owner, repository)
             raise
+        if with_vectors and owner.vectors is not None and not stop.requested:
+            await _vectors(owner.vectors, repository, outcome, stop)
+
+
+async def _vectors(vectors: OwnedVectors, repository: Repository, outcome: Outcome, stop: Stop) -> None:
+    """Wait until all vectors are there, or the user has seen enough."""
+    done = outcome.jobs[-1].progress
+    draining = asyncio.create_task(vectors.drained(), name="drain-vectors")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    async with shown(lambda: replace(done, vectors=vectors.progress, waiting=_fetching(vectors)), repository.root.path):
+        await asyncio.wait([draining, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if draining.done():
+        complete = draining.result()
+    else:
+        complete = False
+        draining.cancel()
+        outcome.tell("vectors are missing yet; the same command goes on from there")
+    if vectors.progress is not None:
+        outcome.vectors = VectorSummary(vectors.model, vectors.progress)
+    if vectors.problem:
+        outcome.tell(f"no vectors, text search only: {vectors.problem}")
+    elif not complete and not stop.requested:
+        outcome.tell(f"vectors are missing: {vectors.service.degraded}")
+    if not complete or (vectors.progress is not None and vectors.progress.failed):
+        outcome.trouble = outcome.trouble or not vectors.problem
+
+
+def _fetching(vectors: OwnedVectors) -> str:
+    if vectors.fetching is None:
+        return ""
+    done, total = vectors.fetching
+    return f"the model is being fetched, {size(done)} of {size(total)}"
 
 
 async def _index_again(owner: Owner, repositories: list[Repository], outcome: Outcome, stop: Stop) -> None:
@@ -129,9 +179,14 @@ async def _run(owner: Owner, repository: Repository, stop: Stop) -> JobSummary:
     async with owner.job_for(repository) as job:
         stop.watch(job)
         say(f"codetrove: indexing {display(repository.root.path)}")
-        async with shown(job.counters.snapshot, repository.root.path):
+        async with shown(lambda: _progress(owner, job), repository.root.path):
             report = await job.run()
         return JobSummary(report, job.counters.snapshot())
+
+
+def _progress(owner: Owner, job: IndexJob) -> Progress:
+    vectors = None if owner.vectors is None else owner.vectors.progress
+    return replace(job.counters.snapshot(), vectors=vectors)
 
 
 async def _unregister(owner: Owner, repository: Repository) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from indexing.cli.terminal import duration, printable, size
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from indexing.ingest.job import JobReport
     from indexing.ingest.progress import FileNote, Progress
+    from indexing.vectorize.records import VectorProgress
 
 SUMMARY_SCHEMA: Final = 1
 """Version of the JSON: raised when a key changes its meaning or goes; new keys may come without."""
@@ -47,6 +48,14 @@ class JobSummary:
         return tuple(note for note in self.report.notes if note.outcome == "failed")
 
 
+@dataclass(frozen=True, slots=True)
+class VectorSummary:
+    """How far the vectors are when a command ends."""
+
+    model: str
+    progress: VectorProgress
+
+
 def summary_lines(job: JobSummary, *, every_failure: bool) -> Iterator[str]:
     """Yield the lines that tell a person how a job ended."""
     report, progress = job.report, job.progress
@@ -76,9 +85,16 @@ def summary_lines(job: JobSummary, *, every_failure: bool) -> Iterator[str]:
         yield "  run the same command again to go on from here"
 
 
-def summary_json(jobs: Sequence[JobSummary], messages: Sequence[str]) -> dict[str, Any]:
+def summary_json(
+    jobs: Sequence[JobSummary], messages: Sequence[str], vectors: VectorSummary | None = None
+) -> dict[str, Any]:
     """Return the same for programs; times in seconds, sizes in bytes."""
-    return {"schema": SUMMARY_SCHEMA, "messages": list(messages), "jobs": [_job_json(job) for job in jobs]}
+    return {
+        "schema": SUMMARY_SCHEMA,
+        "messages": list(messages),
+        "jobs": [_job_json(job) for job in jobs],
+        "vectors": None if vectors is None else {"model": vectors.model, **asdict(vectors.progress)},
+    }
 
 
 def _job_json(job: JobSummary) -> dict[str, Any]:

@@ -38,5 +38,5 @@ def render(progress: Progress, title: str) -> RenderableType:
 
 def _share(bar: Bar) -> str:
     if bar.total is None:
-        return f"{bar.done:,} files"
+        return f"{bar.done:,} {bar.unit}"
     return f"{100 * bar.done // max(bar.total, 1) if bar.total else 100} %"

@@ -34,6 +34,32 @@ async def shown(snapshot: Callable[[], Progress], root: bytes) -> AsyncIterator[
             task.exception()  # nobody reads standard error any more; the job goes on without being shown
 
 
+@asynccontextmanager
+async def updated(line: Callable[[], str]) -> AsyncIterator[None]:
+    """Show what ``line`` returns until the context ends: in place on a terminal, else every few seconds."""
+    task = asyncio.create_task(_one_line(line), name="progress")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # as above
+
+
+async def _one_line(line: Callable[[], str]) -> None:
+    if not sys.stderr.isatty():
+        while True:
+            await asyncio.sleep(LINES_EVERY_SECONDS)
+            say(f"codetrove: {line()}")
+    from rich.console import Console  # noqa: PLC0415
+
+    with Console(stderr=True, highlight=False).status("") as status:
+        while True:
+            status.update(line())
+            await asyncio.sleep(BARS_EVERY_SECONDS)
+
+
 async def _lines(snapshot: Callable[[], Progress], _root: bytes) -> None:
     while True:
         await asyncio.sleep(LINES_EVERY_SECONDS)

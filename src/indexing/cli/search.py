@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import typer
 
 from indexing.cli.invocation import invocation_of
+
+ModeName: TypeAlias = Literal["hybrid", "text", "vector"]
 
 
 def search(
@@ -26,6 +29,12 @@ def search(
     repo: list[Path] = typer.Option(
         [], metavar="DIR", help="Only this repository (default: all); repeatable.", show_default=False
     ),
+    mode: ModeName = typer.Option(
+        "hybrid", help="By words and by meaning, by words alone, or by meaning alone (vectors)."
+    ),
+    wait_model: bool = typer.Option(
+        False, "--wait-model", help="Load the model if need be, which takes seconds; vector mode always does."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Print the pieces of code that answer QUERY best, best first.
@@ -33,12 +42,24 @@ def search(
     Each hit: path:line-line, the definition it belongs to, why it was found, and the lines that fit best. A hit is
     stale when its file has changed since it was indexed. Works beside a running owner and without one.
 
+    Where a model would have to be loaded first, words alone answer at once, and a line on standard error says so.
+
     Exit codes: 0 hits, 1 no hit, 2 wrong usage, 3 unavailable (nothing is indexed yet).
     """
     from indexing.cli.search_run import run_search  # noqa: PLC0415
 
     settings = invocation_of(context).settings()
     found = asyncio.run(
-        run_search(settings, " ".join(query), k=k, path_globs=path, languages=lang, roots=repo, as_json=as_json)
+        run_search(
+            settings,
+            " ".join(query),
+            k=k,
+            path_globs=path,
+            languages=lang,
+            roots=repo,
+            mode=mode,
+            wait_model=wait_model,
+            as_json=as_json,
+        )
     )
     raise typer.Exit(found)

@@ -1,9 +1,10 @@
-"""One ``codetrove search`` or ``symbol`` from opening the index to the printed hits."""
+"""One ``codetrove search`` from opening the index to the printed hits."""
 
 from __future__ import annotations
 
 import os
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,16 @@ from indexing.cli.exits import ExitCode, UsageError
 from indexing.cli.hits_view import hit_lines
 from indexing.cli.terminal import say, say_json, say_result, style_for
 from indexing.reading import open_for_search
-from indexing.search import SearchRequest, search
+from indexing.search import NoVectors, SearchRequest, search
 from indexing.sources import display
 from storage import CatalogMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
+    from indexing.search import Hit, Mode, SearchResult, VectorSource
     from indexing.settings import Settings
-    from storage import Repository
+    from storage import Reader, Repository
 
 
 async def run_search(
@@ -30,13 +32,19 @@ async def run_search(
     path_globs: Sequence[str],
     languages: Sequence[str],
     roots: Sequence[Path],
+    mode: Mode,
+    wait_model: bool,
     as_json: bool,
 ) -> ExitCode:
     """Search and print; returns the exit code."""
     k = settings.search.default_k if k is None else k
     if not 1 <= k <= settings.search.max_k:
         raise UsageError(f"-k {k} is outside 1 to {settings.search.max_k} (search.max_k)")
-    async with open_for_search(settings) as (reader, index):
+    load_model = wait_model or mode == "vector"
+    async with (
+        open_for_search(settings) as (reader, index),
+        _vectors(settings, reader, mode, load_model=load_model) as vectors,
+    ):
         chosen = choose_repositories(await reader.repositories(), roots)
         request = SearchRequest(
             query,
@@ -44,26 +52,40 @@ async def run_search(
             k=k,
             path_globs=tuple(path_globs),
             languages=tuple(language.lower() for language in languages),
+            mode=mode,
         )
-        result = await search(request, catalog=reader, text_index=index)
+        result = await search(request, catalog=reader, text_index=index, vectors=vectors)
+    cold = isinstance(vectors, NoVectors) and vectors.cold
+    for reason in result.degraded:
+        say(f"codetrove: {reason}{'; words alone answered, --wait-model waits for it' if cold else ''}")
     if as_json:
         say_json({"query": query, **result.to_json()})
         return ExitCode.OK if result.hits else ExitCode.FINDINGS
-    style = style_for(sys.stdout)
-    here = os.fsencode(Path.cwd())
-    for number, hit in enumerate(result.hits):
-        if number:
-            say_result("")
-        for line in hit_lines(hit, style, display(here)):
-            say_result(line)
+    print_hits(result.hits)
     if not result.hits:
         say(f"codetrove: nothing found for {query!r} in {len(chosen)} repositories")
+    say_reservations(result)
+    return ExitCode.OK if result.hits else ExitCode.FINDINGS
+
+
+def print_hits(found: Sequence[Hit]) -> None:
+    """Print hits as lines for people, an empty one between two."""
+    style = style_for(sys.stdout)
+    here = display(os.fsencode(Path.cwd()))
+    for number, hit in enumerate(found):
+        if number:
+            say_result("")
+        for line in hit_lines(hit, style, here):
+            say_result(line)
+
+
+def say_reservations(result: SearchResult) -> None:
+    """Say that there may be more, and which trees have changed since."""
     if not result.complete:
         say("codetrove: the search reached its bound; a narrower query may find more")
     stale = sorted({hit.root for hit in result.hits if hit.stale})
     if stale:
         say(f"codetrove: some files have changed since they were indexed; run: codetrove index {' '.join(stale)}")
-    return ExitCode.OK if result.hits else ExitCode.FINDINGS
 
 
 def choose_repositories(repositories: Sequence[Repository], roots: Sequence[Path]) -> list[Repository]:
@@ -85,6 +107,20 @@ def choose_repositories(repositories: Sequence[Repository], roots: Sequence[Path
         innermost = max(around, key=lambda each: len(each.root.path))
         chosen[innermost.uuid] = innermost
     return list(chosen.values())
+
+
+@asynccontextmanager
+async def _vectors(
+    settings: Settings, reader: Reader, mode: Mode, *, load_model: bool
+) -> AsyncIterator[VectorSource | None]:
+    """The vectors to search; words alone open none."""
+    if mode == "text":
+        yield None
+        return
+    from indexing.reading import open_vectors  # noqa: PLC0415  (numpy comes with it)
+
+    async with open_vectors(settings, reader, load_model=load_model) as vectors:
+        yield vectors
 
 
 def _contains(root: bytes, path: bytes) -> bool:

@@ -18,14 +18,20 @@ def status_lines(status: Status) -> Iterator[str]:
         yield from repository_lines(repository)
         yield ""
     other = f", {size(status.other_bytes)} else" if status.other_bytes > 1_000_000 else ""
+    vectors = f", vectors {size(status.vector_bytes)}" if status.vector_bytes > 0 else ""
     yield (
-        f"{status.data_dir}: catalog {size(status.catalog_bytes)}, text index {size(status.text_bytes)}{other};"
-        f" owner: {printable(status.owner) or 'none'}"
+        f"{status.data_dir}: catalog {size(status.catalog_bytes)}, text index {size(status.text_bytes)}"
+        f"{vectors}{other}; owner: {printable(status.owner) or 'none'}"
     )
     if not status.repositories:
         yield "  no repository is indexed; run 'codetrove index PATH'"
     if status.pending_chunks:
         yield f"  pending: {status.pending_chunks:,} chunks are not findable yet"
+    for each in status.vectors:
+        total = each.stored + each.pending + each.failed
+        built = "" if each.state == "serving" else ", being built"
+        failed = f", {each.failed:,} failed" if each.failed else ""
+        yield f"  vectors of {printable(each.model)}{built}: {each.stored:,} of {total:,} chunks{failed}"
     for problem in status.problems:
         yield f"  wrong: {printable(problem)}"
 

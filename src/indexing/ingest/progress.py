@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from storage import Tally
 
 if TYPE_CHECKING:
+    from indexing.vectorize.records import VectorProgress
     from storage import FailReason, SkipReason
 
 Stage: TypeAlias = Literal["recovering", "indexing", "finishing", "done"]
@@ -49,6 +50,8 @@ class Progress:
     seconds: float
     waiting: str
     """why nothing moves; empty while it does"""
+    vectors: VectorProgress | None = None
+    """of the whole collection, not of this job alone; None where no vectors are made"""
 
 
 @dataclass(slots=True)

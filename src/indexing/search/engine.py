@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from indexing.search.fuse import Fused, Leg, fuse
 from indexing.search.globs import path_filter
-from indexing.search.legs import Filters, name_leg, path_leg, text_leg
-from indexing.search.present import Found, present
+from indexing.search.join import Shown, shown_of
+from indexing.search.legs import NO_HITS, Filters, name_leg, path_leg, text_clauses, text_leg
+from indexing.search.present import Found, Manner, present
 from indexing.search.query import Query, analyse
 from indexing.search.rank import Candidate, Ranked, definition_fit, rank
 from indexing.search.records import SearchRequest, SearchResult
+from indexing.search.vector_leg import FIRST_NEIGHBOURS, LAST_NEIGHBOURS, Neighbours, VectorLeg
 from storage import hits
 
 if TYPE_CHECKING:
-    from storage import Definition, FoundChunk, PlaceShown, Reader, TextHits, TextIndex
+    from indexing.search.vector_leg import VectorSource
+    from storage import Definition, Reader, TextClause, TextIndex
 
 MAX_ALLOWED_IDS: Final = 20_000
 """Path filters that accept more cuts than this are applied after the cut of a leg, which then widens."""
@@ -26,47 +28,128 @@ FIRST_LIMIT: Final = 200
 LAST_LIMIT: Final = 6_400
 """Chunks that a leg gives at most; a search that needed more says ``complete: false``."""
 
-LEG_WEIGHTS: Final[dict[str, float]] = {"text": 1.0, "name": 1.0, "path": 0.6}
+LEG_WEIGHTS: Final[dict[str, float]] = {"text": 1.0, "name": 1.0, "path": 0.6, "vector": 0.5}
 
 
-async def search(request: SearchRequest, *, catalog: Reader, text_index: TextIndex) -> SearchResult:
-    """Answer a request from the catalog and the text index as they are now.
+async def search(
+    request: SearchRequest, *, catalog: Reader, text_index: TextIndex, vectors: VectorSource | None = None
+) -> SearchResult:
+    """Answer a request from the catalog and the indexes as they are now.
 
-    Raises BadRequest for a path filter that can match nothing, and the errors of ``storage``.
+    ``vectors`` None means that none were ever made: text alone is then the whole answer. Vectors that should be there
+    and cannot be had leave the answer to the other legs, with the reason in ``degraded``.
+    Raises BadRequest for a path filter that can match nothing, ``VectorSearchUnavailable`` where only vectors are
+    asked for and cannot be had, and the errors of ``storage`` about catalog and text index.
     """
     query = analyse(request.query)
     filters = await _filters(request, catalog)
+    legs = _Legs(request, query, filters, catalog=catalog, text_index=text_index, vectors=vectors)
     if not request.repositories or filters.cut_ids == ():
         return SearchResult((), complete=True)
-    limit = max(FIRST_LIMIT, 4 * request.k)
-    (by_path, (text, names)) = await asyncio.gather(
-        path_leg(catalog, text_index, query, filters), _words_and_names(text_index, query, filters, limit)
-    )
+    await legs.begin(max(FIRST_LIMIT, 4 * request.k), max(FIRST_NEIGHBOURS, 4 * request.k))
     while True:
-        shown = await _shown(catalog, (text, names), by_path, filters)
-        defined = await hits.definitions_in(catalog, shown.only(names.scores()))
-        legs = (
-            Leg("text", shown.only(text.scores()), LEG_WEIGHTS["text"]),
-            Leg("name", _name_scores(defined, query), LEG_WEIGHTS["name"]),
-            Leg("path", shown.only(by_path), LEG_WEIGHTS["path"]),
+        shown = await shown_of(catalog, legs.found(), filters)
+        named = shown.only(legs.names.scores())
+        defined = await hits.definitions_in(catalog, named) if named else {}
+        fused = fuse(
+            (
+                Leg("text", shown.only(legs.text.scores()), LEG_WEIGHTS["text"]),
+                Leg("name", _name_scores(defined, query), LEG_WEIGHTS["name"]),
+                Leg("path", shown.only(legs.paths.scores()), LEG_WEIGHTS["path"]),
+                Leg("vector", shown.only(legs.near.scores), LEG_WEIGHTS["vector"]),
+            )
         )
-        fused = fuse(legs)
         ranked = _ranked(fused, shown, defined, query, request.k)
-        exhausted = text.exhausted and names.exhausted
-        if len(ranked) >= request.k or exhausted or limit >= LAST_LIMIT:
+        full = len(ranked) >= request.k
+        if full or not await legs.widen():
             break
-        limit = min(limit * 4, LAST_LIMIT)
-        text, names = await _words_and_names(text_index, query, filters, limit)
-    found = await present(request, query, Found(ranked, fused, shown.places), catalog)
-    return SearchResult(found, complete=len(ranked) >= request.k or exhausted)
-
-
-async def _words_and_names(
-    text_index: TextIndex, query: Query, filters: Filters, limit: int
-) -> tuple[TextHits, TextHits]:
-    return await asyncio.gather(
-        text_leg(text_index, query, filters, limit), name_leg(text_index, query, filters, limit)
+    manner = Manner(query.words, request.snippet_lines, check_disk=request.check_disk)
+    found = await present(Found(ranked, fused, shown.places), catalog, manner)
+    return SearchResult(
+        found,
+        complete=full or legs.exhausted,
+        degraded=tuple(legs.degraded),
+        cut_ids=tuple(dict.fromkeys(each.best.chunk.cut_id for each in ranked)),
     )
+
+
+class _Legs:
+    """All legs of one search, each as far as it has gone."""
+
+    def __init__(
+        self,
+        request: SearchRequest,
+        query: Query,
+        filters: Filters,
+        *,
+        catalog: Reader,
+        text_index: TextIndex,
+        vectors: VectorSource | None,
+    ) -> None:
+        self.text = self.names = self.paths = NO_HITS
+        self.near = Neighbours()
+        self._query = query
+        self._filters = filters
+        self._catalog = catalog
+        self._index = text_index
+        self._limit = self._neighbours = 0
+        self._words = request.mode != "vector"
+        self._vectors: VectorLeg | None = None
+        alone = request.mode == "vector"
+        if alone or (vectors is not None and request.mode == "hybrid"):
+            self._vectors = VectorLeg(vectors, query.text, catalog=catalog, filters=filters, alone=alone)
+
+    @property
+    def exhausted(self) -> bool:
+        """No leg has more to give."""
+        return self.text.exhausted and self.names.exhausted and self.near.exhausted
+
+    @property
+    def degraded(self) -> Sequence[str]:
+        """Why a leg gave nothing, or not all it could."""
+        return self._vectors.degraded if self._vectors else ()
+
+    def found(self) -> dict[int, int]:
+        """The cut of every chunk found."""
+        cuts = dict(self.near.cuts)
+        for leg in (self.text, self.names, self.paths):
+            for hit in leg.hits:
+                cuts[hit.chunk_id] = hit.cut_id
+        return cuts
+
+    async def begin(self, limit: int, neighbours: int) -> None:
+        """Search with every leg at once."""
+        self._limit, self._neighbours = limit, neighbours
+        clauses = text_clauses(self._query) if self._words else ()
+        # The longest chain of steps begins first.
+        legs = [] if self._vectors is None else [self._widen_vectors(self._vectors, neighbours)]
+        if self._words:
+            legs += [self._search_paths(clauses), self._widen_words(clauses, limit)]
+        await asyncio.gather(*legs)
+
+    async def widen(self) -> bool:
+        """Let every leg that has more go further; False when none has, or all are at their bound."""
+        legs = []
+        if self._limit < LAST_LIMIT and not (self.text.exhausted and self.names.exhausted):
+            self._limit = min(4 * self._limit, LAST_LIMIT)
+            legs.append(self._widen_words(text_clauses(self._query), self._limit))
+        if self._vectors is not None and self._neighbours < LAST_NEIGHBOURS and not self.near.exhausted:
+            self._neighbours = min(4 * self._neighbours, LAST_NEIGHBOURS)
+            legs.append(self._widen_vectors(self._vectors, self._neighbours))
+        await asyncio.gather(*legs)
+        return bool(legs)
+
+    async def _widen_words(self, clauses: tuple[TextClause, ...], limit: int) -> None:
+        self.text, self.names = await asyncio.gather(
+            text_leg(self._index, clauses, self._filters, limit),
+            name_leg(self._index, self._query, self._filters, limit),
+        )
+
+    async def _search_paths(self, clauses: tuple[TextClause, ...]) -> None:
+        self.paths = await path_leg(self._catalog, self._index, self._query, clauses, self._filters)
+
+    async def _widen_vectors(self, leg: VectorLeg, limit: int) -> None:
+        self.near = await leg.nearest(limit)
 
 
 async def _filters(request: SearchRequest, catalog: Reader) -> Filters:
@@ -79,26 +162,6 @@ async def _filters(request: SearchRequest, catalog: Reader) -> Filters:
     return Filters(request.repositories, languages, paths, allowed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """The chunks among those found that are shown, and where."""
-
-    chunks: Mapping[int, FoundChunk]
-    places: Mapping[int, tuple[PlaceShown, ...]]
-    """by cut id"""
-
-    def only(self, scores: Mapping[int, float]) -> dict[int, float]:
-        return {chunk_id: score for chunk_id, score in scores.items() if chunk_id in self.chunks}
-
-
-async def _shown(catalog: Reader, found: Sequence[TextHits], others: Collection[int], filters: Filters) -> _Shown:
-    chunks = await hits.chunks_by_id(catalog, {*others, *(hit.chunk_id for each in found for hit in each.hits)})
-    cut_ids = {chunk.cut_id for chunk in chunks.values()}
-    accepts = None if filters.paths is None else filters.paths.accepts
-    places = await hits.places_of(catalog, cut_ids, filters.repositories, accepts)
-    return _Shown({chunk_id: chunk for chunk_id, chunk in chunks.items() if chunk.cut_id in places}, places)
-
-
 def _name_scores(defined: Mapping[int, Sequence[Definition]], query: Query) -> dict[int, float]:
     fits = {chunk_id: definition_fit(definitions, query) for chunk_id, definitions in defined.items()}
     return {chunk_id: fit for chunk_id, fit in fits.items() if fit > 0}
@@ -106,15 +169,19 @@ def _name_scores(defined: Mapping[int, Sequence[Definition]], query: Query) -> d
 
 def _ranked(
     fused: Mapping[int, Fused],
-    shown: _Shown,
+    shown: Shown,
     defined: Mapping[int, tuple[Definition, ...]],
     query: Query,
     k: int,
 ) -> list[Ranked]:
+    cosines = [each.places["vector"].score for each in fused.values() if "vector" in each.places]
+    least = min(cosines, default=0.0)
+    spread = (max(cosines, default=0.0) - least) or 1.0
     candidates = []
     for chunk_id, each in fused.items():
         chunk = shown.chunks[chunk_id]
         text = each.places["text"].score if "text" in each.places else 0.0
+        vector = (each.places["vector"].score - least) / spread if "vector" in each.places else 0.0
         place = shown.places[chunk.cut_id][0]
-        candidates.append(Candidate(chunk, place, each.score, text, defined.get(chunk_id, ())))
+        candidates.append(Candidate(chunk, place, each.score, text, defined.get(chunk_id, ()), vector))
     return rank(candidates, query, k)

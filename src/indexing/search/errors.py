@@ -1,7 +1,11 @@
-"""What a search refuses."""
+"""What a search refuses, and what it cannot do."""
 
 from __future__ import annotations
 
 
 class BadRequest(ValueError):
     """The request itself is at fault; the message says what to change."""
+
+
+class VectorSearchUnavailable(Exception):
+    """Only vectors could answer, and there are none, no model, or no store; the message says what to do."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 RANK_CONSTANT: Final = 60
 """k of Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
@@ -21,8 +22,7 @@ class Leg:
     weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class LegPlace:
+class LegPlace(NamedTuple):
     """Where a leg placed a chunk."""
 
     rank: int
@@ -46,7 +46,9 @@ def fuse(legs: Sequence[Leg], constant: float = RANK_CONSTANT) -> dict[int, Fuse
     fused: dict[int, Fused] = {}
     for leg in legs:
         for chunk_id, place in _ranked(leg.scores).items():
-            mine = fused.setdefault(chunk_id, Fused())
+            mine = fused.get(chunk_id)
+            if mine is None:
+                mine = fused[chunk_id] = Fused()
             mine.score += leg.weight / (constant + place.rank)
             mine.places[leg.name] = place
     return fused
@@ -55,7 +57,7 @@ def fuse(legs: Sequence[Leg], constant: float = RANK_CONSTANT) -> dict[int, Fuse
 def _ranked(scores: Mapping[int, float]) -> dict[int, LegPlace]:
     ranked: dict[int, LegPlace] = {}
     rank, last = 0, None
-    for count, (chunk_id, score) in enumerate(sorted(scores.items(), key=lambda each: -each[1]), 1):
+    for count, (chunk_id, score) in enumerate(sorted(scores.items(), key=itemgetter(1), reverse=True), 1):
         if score != last:
             rank, last = count, score
         ranked[chunk_id] = LegPlace(rank, score)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from indexing.search.parts import identifier_parts
 from indexing.search.query import Query
-from storage import TextClause, TextField, TextHits, TextQuery, hits
+from storage import TextClause, TextField, TextHit, TextHits, TextQuery, hits
 
 if TYPE_CHECKING:
     from indexing.search.globs import PathFilter
     from storage import Reader, TextIndex
 
+NO_HITS: Final = TextHits((), exhausted=True)
 MAX_FILES_BY_PATH: Final = 40
 MAX_CANDIDATE_FILES: Final = 300
 """Files whose paths are looked at closely; those that hold the rarest words of the query come first."""
@@ -70,51 +71,56 @@ def name_clauses(query: Query) -> tuple[TextClause, ...]:
     return tuple(TextClause("symbol", name) for name in (*names, *sorted(query.joined)))
 
 
-async def text_leg(index: TextIndex, query: Query, filters: Filters, limit: int) -> TextHits:
+async def text_leg(index: TextIndex, clauses: tuple[TextClause, ...], filters: Filters, limit: int) -> TextHits:
     """The best chunks by BM25."""
-    return await asyncio.to_thread(index.search, filters.text_query(text_clauses(query)), limit)
+    return await asyncio.to_thread(index.search, filters.text_query(clauses), limit)
 
 
 async def name_leg(index: TextIndex, query: Query, filters: Filters, limit: int) -> TextHits:
     """Chunks in which a queried name is defined, in any case."""
     clauses = name_clauses(query)
     if not clauses:
-        return TextHits((), exhausted=True)
+        return NO_HITS
     return await asyncio.to_thread(index.search, filters.text_query(clauses), limit)
 
 
-async def path_leg(reader: Reader, index: TextIndex, query: Query, filters: Filters) -> dict[int, float]:
-    """One chunk of each file whose path holds words of the query: the best one by text, else its first."""
+async def path_leg(
+    reader: Reader, index: TextIndex, query: Query, clauses: tuple[TextClause, ...], filters: Filters
+) -> TextHits:
+    """One chunk of each file whose path holds words of the query: the best by ``clauses``, else its first."""
     scores = await _path_scores(reader, query, filters)
     if not scores:
-        return {}
-    clauses = text_clauses(query)
+        return NO_HITS
     limit = CHUNKS_BY_PATH * len(scores)
     found = await asyncio.to_thread(index.search, filters.text_query(clauses, cut_ids=list(scores)), limit)
     chosen: dict[int, tuple[int, float]] = {}
     for hit in found.hits:
         chosen.setdefault(hit.cut_id, (hit.chunk_id, hit.score))
     top = max((hit.score for hit in found.hits), default=1.0)
-    firsts = await hits.first_chunks(reader, [cut_id for cut_id in scores if cut_id not in chosen])
-    leg = {chunk_id: scores[cut_id] for cut_id, chunk_id in firsts.items()}
+    others = [cut_id for cut_id in scores if cut_id not in chosen]
+    firsts = await hits.first_chunks(reader, others) if others else {}
+    leg = [TextHit(chunk_id, cut_id, scores[cut_id]) for cut_id, chunk_id in firsts.items()]
     for cut_id, (chunk_id, score) in chosen.items():
         # The text decides only between files whose paths are equally good.
-        leg[chunk_id] = scores[cut_id] + 1e-3 * score / top
-    return leg
+        leg.append(TextHit(chunk_id, cut_id, scores[cut_id] + 1e-3 * score / top))
+    return TextHits(tuple(leg), exhausted=True)
 
 
 async def _path_scores(reader: Reader, query: Query, filters: Filters) -> dict[int, float]:
     """By cut, for the best ``MAX_FILES_BY_PATH``: how well the best path that shows it fits the query."""
-    found = await hits.entries_with_path_words(reader, query.path_words)
+    found, count = await asyncio.gather(
+        hits.entries_with_path_words(reader, query.path_words), hits.entry_count(reader)
+    )
     if not found:
         return {}
-    total = max(await hits.entry_count(reader), 1)
+    total = max(count, 1)
     rarity = {word: query.words.get(word, 1.0) * math.log(1 + total / len(ids)) for word, ids in found.items()}
-    words: dict[int, list[str]] = {}
+    rough: dict[int, float] = {}
     for word, ids in found.items():
+        weight = rarity[word]
         for entry_id in ids:
-            words.setdefault(entry_id, []).append(word)
-    considered = promising({entry_id: sum(rarity[word] for word in held) for entry_id, held in words.items()})
+            rough[entry_id] = rough.get(entry_id, 0.0) + weight
+    considered = promising(rough)
     scores: dict[int, tuple[float, str, bytes]] = {}
     for entry_id, cut_id, repository, path, language in await hits.shown_entries(
         reader, considered, filters.repositories
@@ -123,7 +129,8 @@ async def _path_scores(reader: Reader, query: Query, filters: Filters) -> dict[i
             continue
         if filters.paths is not None and not filters.paths.accepts(path):
             continue
-        mine = (-path_score(path, {word: rarity[word] for word in words[entry_id]}, query.paths), repository, path)
+        held = {word: rarity[word] for word, ids in found.items() if entry_id in ids}
+        mine = (-path_score(path, held, query.paths), repository, path)
         scores[cut_id] = min(mine, scores.get(cut_id, mine))
     best = sorted(scores, key=lambda cut_id: scores[cut_id])[:MAX_FILES_BY_PATH]
     return {cut_id: -scores[cut_id][0] for cut_id in best}
@@ -156,9 +163,11 @@ def path_score(path: bytes, rarity: Mapping[str, float], paths: Sequence[str]) -
     in_name: set[str] = set()
     if any(word in lower for word in rarity):
         in_name = {lower, *identifier_parts(stem)}
-    score = sum(weight * (1.0 if word in in_name else DIRECTORY_WEIGHT) for word, weight in rarity.items())
+    score = 0.0
+    for word, weight in rarity.items():
+        score += weight if word in in_name else weight * DIRECTORY_WEIGHT
     covered = len(in_name & rarity.keys()) / max(len(in_name - {lower}), 1)
     score *= 0.5 + 0.5 * min(covered, 1.0)
-    if any(("/" + shown.lower()).endswith("/" + each.lstrip("/")) for each in paths):
+    if paths and any(("/" + shown.lower()).endswith("/" + each.lstrip("/")) for each in paths):
         score += 10 * max(rarity.values(), default=1.0)
     return round(score, 6)

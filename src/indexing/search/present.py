@@ -15,9 +15,8 @@ from storage import hits
 
 if TYPE_CHECKING:
     from indexing.search.fuse import Fused
-    from indexing.search.query import Query
     from indexing.search.rank import Ranked
-    from indexing.search.records import SearchRequest
+    from indexing.search.records import SnippetLine
     from storage import PlaceShown, Reader, ShownText
 
 MAX_ALSO_AT: Final = 10
@@ -34,26 +33,47 @@ class Found:
     """by cut id"""
 
 
-async def present(request: SearchRequest, query: Query, found: Found, catalog: Reader) -> tuple[Hit, ...]:
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How hits are shown."""
+
+    words: Mapping[str, float]
+    """to be marked, with their weights"""
+    snippet_lines: int
+    check_disk: bool
+
+
+async def present(found: Found, catalog: Reader, manner: Manner) -> tuple[Hit, ...]:
     """The hits. One whose text went away since it was found is left out."""
-    texts = await hits.texts_of(catalog, {each.best.chunk.cut_id for each in found.ranked})
+    if not found.ranked:
+        return ()
+    texts, signatures = await asyncio.gather(
+        hits.texts_of(catalog, {each.best.chunk.cut_id for each in found.ranked}),
+        hits.signatures_of(catalog, [each.best.chunk.chunk_id for each in found.ranked]),
+    )
     kept = [each for each in found.ranked if each.best.chunk.cut_id in texts]
-    signatures = await hits.signatures_of(catalog, [each.best.chunk.chunk_id for each in kept])
-    stale: dict[int, bool] = {}
-    if request.check_disk:
-        stale = await asyncio.to_thread(_stale, kept, texts)
-    highlighter = Highlighter(query.words)
+    # The disk is asked while the snippets are chosen.
+    asked = asyncio.get_running_loop().run_in_executor(None, _stale, kept, texts) if manner.check_disk else None
+    highlighter = Highlighter(manner.words)
+    bodies = [
+        texts[each.best.chunk.cut_id].text[each.start_byte : each.end_byte].decode("utf-8", "replace") for each in kept
+    ]
+    snippets = [
+        highlighter.snippet(body, each.start_line, manner.snippet_lines)
+        for body, each in zip(bodies, kept, strict=True)
+    ]
+    stale = {} if asked is None else await asked
     return tuple(
         _hit(
             each,
             found,
-            texts[each.best.chunk.cut_id],
+            text=body,
+            snippet=snippet,
             signature=signatures.get(each.best.chunk.chunk_id, ""),
-            highlighter=highlighter,
-            lines=request.snippet_lines,
+            sha256=texts[each.best.chunk.cut_id].sha256,
             stale=stale.get(each.best.place.entry_id),
         )
-        for each in kept
+        for each, body, snippet in zip(kept, bodies, snippets, strict=True)
     )
 
 
@@ -76,16 +96,15 @@ def _stale(ranked: Sequence[Ranked], texts: Mapping[int, ShownText]) -> dict[int
 def _hit(
     ranked: Ranked,
     found: Found,
-    text: ShownText,
     *,
+    text: str,
+    snippet: tuple[SnippetLine, ...],
     signature: str,
-    highlighter: Highlighter,
-    lines: int,
+    sha256: bytes,
     stale: bool | None,
 ) -> Hit:
     chunk, place = ranked.best.chunk, ranked.best.place
     fused = found.fused[chunk.chunk_id]
-    body = text.text[ranked.start_byte : ranked.end_byte].decode("utf-8", "replace")
     path, exact = printable_path(place.path)
     others = [each for each in found.places[chunk.cut_id] if each.snapshot == place.snapshot and each != place]
     return Hit(
@@ -102,10 +121,10 @@ def _hit(
         scope=chunk.scope,
         signature=signature,
         language=place.language,
-        text=body,
-        snippet=highlighter.snippet(body, ranked.start_line, lines),
+        text=text,
+        snippet=snippet,
         scores=Scores(round(ranked.score, 6), round(fused.score, 6), dict(fused.places), _told(ranked.factors)),
-        indexed_hash=text.sha256.hex(),
+        indexed_hash=sha256.hex(),
         stale=stale,
     )
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeAlias
 
 from indexing.search.parts import identifier_parts
 from indexing.search.query import QueriedName, Query, run_together
@@ -29,6 +31,8 @@ class Factors:
     """gain when all words of the name that leads the chunk are in the query"""
     text: float = 1.0
     """gain of the chunk with the best text score, others in proportion: ranks forget by how much one was better"""
+    vector: float = 0.25
+    """gain of the chunk with the best cosine similarity, down to none for the least similar that was looked at"""
     coherence: float = 0.5
     """gain of the file whose chunks together score best; others in proportion"""
     file_name: float = 0.4
@@ -56,14 +60,15 @@ MAX_MERGED_LINES: Final = 120
 MERGED_SHARE: Final = 0.5
 """An adjacent chunk widens a hit when its own score is at least this share of the hit's; else it is left out."""
 
+REMEMBERED_DIRECTORIES: Final = 16_384
+
 _ASIDE_DIRECTORIES: Final = frozenset(
     {b"example", b"examples", b"demo", b"demos", b"sample", b"samples", b"benchmark", b"benchmarks", b"bench"}
 )
 _PROSE_LANGUAGES: Final = frozenset({"markdown", "rst", "text", "asciidoc", "org"})
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A shown chunk with its fused score."""
 
     chunk: FoundChunk
@@ -72,10 +77,11 @@ class Candidate:
     text: float = 0.0
     """score of the text leg; 0 if that did not find it"""
     definitions: tuple[Definition, ...] = ()
+    vector: float = 0.0
+    """how its cosine similarity lies between the least and the best that the vector leg found, 0 to 1"""
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """A candidate, or several adjacent ones as one range, with the final score."""
 
     best: Candidate
@@ -87,36 +93,54 @@ class Ranked:
     end_byte: int
 
 
+_File: TypeAlias = tuple[str, bytes]
+_Order: TypeAlias = tuple[float, str, bytes, int]
+
+
 def rank(candidates: Sequence[Candidate], query: Query, limit: int, rules: Factors = FACTORS) -> list[Ranked]:
     """The best ``limit`` hits, best first; ties by repository, path and line."""
     if not candidates:
         return []
     top = max(each.fusion for each in candidates)
     best_text = max(each.text for each in candidates) or 1.0
-    files: dict[tuple[str, bytes], float] = {}
+    files: dict[_File, float] = {}
+    with_file = []
     for each in candidates:
-        files[_file(each)] = files.get(_file(each), 0.0) + each.fusion * (1.0 + rules.text * each.text / best_text)
+        file = each.place.repository, each.place.path
+        by_text = 1.0 + rules.text * each.text / best_text
+        by_vector = 1.0 + rules.vector * each.vector
+        files[file] = files.get(file, 0.0) + each.fusion * by_text * by_vector
+        with_file.append((each, file, by_text, by_vector))
     best_file = max(files.values())
-    by_file: dict[tuple[str, bytes], dict[str, float]] = {}
+    by_file: dict[_File, dict[str, float]] = {}
+    by_symbol: dict[str, float] = {}
     scored = []
-    for each in candidates:
-        file = _file(each)
-        if file not in by_file:
-            by_file[file] = {
+    for each, file, by_text, by_vector in with_file:
+        of_file = by_file.get(file)
+        if of_file is None:
+            of_file = by_file[file] = {
                 "coherence": 1.0 + rules.coherence * files[file] / best_file,
                 "file_name": file_name_factor(each.place.path, query, rules),
                 **place_factors(
                     each.place, wants_tests=query.wants_tests, wants_asides=query.wants_asides, rules=rules
                 ),
             }
+        symbol = each.chunk.symbol
+        by_name = by_symbol.get(symbol)
+        if by_name is None:
+            by_name = by_symbol[symbol] = symbol_words_factor(symbol, query, rules)
         factors = {
-            "definition": definition_factor(each.definitions, query, rules),
-            "text": 1.0 + rules.text * each.text / best_text,
-            "symbol_words": symbol_words_factor(each.chunk.symbol, query, rules),
-            **by_file[file],
+            "definition": definition_factor(each.definitions, query, rules) if each.definitions else 1.0,
+            "text": by_text,
+            "vector": by_vector,
+            "symbol_words": by_name,
+            **of_file,
         }
-        scored.append((each, each.fusion / top * math.prod(factors.values()), factors))
-    scored.sort(key=lambda item: _order(item[0], item[1]))
+        score = each.fusion / top * math.prod(factors.values())
+        order = -round(score, 9), *file, each.chunk.start_line
+        scored.append(_Scored(order, each, file, score, factors))
+    # Candidates are no order of their own: those with equal keys stay as they came.
+    scored.sort(key=itemgetter(0))
     return _spread(scored, limit, rules)
 
 
@@ -175,14 +199,21 @@ def place_factors(
         factors["vendored"] = rules.vendored
     if "generated" in place.flags:
         factors["generated"] = rules.generated
-    if not wants_asides and _ASIDE_DIRECTORIES & set(place.path.lower().split(b"/")[:-1]):
+    if not wants_asides and _lies_aside(place.path.rpartition(b"/")[0]):
         factors["aside"] = rules.aside
     if place.language in _PROSE_LANGUAGES:
         factors["prose"] = rules.prose
     return factors
 
 
+@lru_cache(maxsize=REMEMBERED_DIRECTORIES)
+def _lies_aside(directory: bytes) -> bool:
+    return not _ASIDE_DIRECTORIES.isdisjoint(directory.lower().split(b"/"))
+
+
 def _named_fit(definitions: Sequence[Definition], query: Query) -> float:
+    if not query.names:
+        return 0.0
     return max((match_of(each, name) for each in definitions for name in query.names), default=0.0)
 
 
@@ -192,34 +223,60 @@ def _defines_joined(definitions: Sequence[Definition], query: Query) -> bool:
 
 def _covered(parts: Iterable[str], query: Query) -> float:
     """The share of the words of a name that the query holds, as they are or in another form."""
-    words = [word for word in parts if not word.isdigit()]
-    return sum(word in query.words for word in words) / len(words) if words else 0.0
+    all_words = held = 0
+    for word in parts:
+        if not word.isdigit():
+            all_words += 1
+            held += word in query.words
+    return held / all_words if held else 0.0
 
 
-def _spread(scored: Sequence[tuple[Candidate, float, dict[str, float]]], limit: int, rules: Factors) -> list[Ranked]:
+class _Scored(NamedTuple):
+    order: _Order
+    candidate: Candidate
+    file: _File
+    score: float
+    factors: dict[str, float]
+
+
+def _spread(scored: Sequence[_Scored], limit: int, rules: Factors) -> list[Ranked]:
     """At most ``MAX_HITS_A_FILE`` hits a file, each after the first for less, adjacent ranges as one hit."""
-    by_file: dict[tuple[str, bytes], list[Ranked]] = {}
-    for candidate, score, factors in scored:
-        mine = by_file.setdefault(_file(candidate), [])
-        chunk = candidate.chunk
-        touching = next((at for at, each in enumerate(mine) if _touch(each, chunk)), None)
+    by_file: dict[_File, list[tuple[_Order, Ranked]]] = {}
+    for each in scored:
+        chunk = each.candidate.chunk
+        mine = by_file.get(each.file)
+        if mine is None:
+            by_file[each.file] = [(each.order, _hit(each))]
+            continue
+        touching = next((at for at, (_, hit) in enumerate(mine) if _touch(hit, chunk)), None)
         if touching is not None:
-            if score >= MERGED_SHARE * mine[touching].score:
-                mine[touching] = _merged(mine[touching], chunk)
+            order, hit = mine[touching]
+            if each.score >= MERGED_SHARE * hit.score:
+                mine[touching] = order, _merged(hit, chunk)
         elif len(mine) < MAX_HITS_A_FILE:
-            mine.append(_hit(candidate, score, factors, rules.repeat ** len(mine)))
+            hit = _repeated(each, rules.repeat ** len(mine))
+            mine.append((_order(each.candidate, hit.score), hit))
     flat = [each for found in by_file.values() for each in found]
-    flat.sort(key=lambda each: _order(each.best, each.score))
-    return flat[:limit]
+    flat.sort(key=itemgetter(0))
+    return [hit for _, hit in flat[:limit]]
 
 
-def _hit(candidate: Candidate, score: float, factors: dict[str, float], repeat: float) -> Ranked:
-    chunk = candidate.chunk
-    if repeat != 1.0:
-        factors = {**factors, "repeat": repeat}
+def _hit(scored: _Scored) -> Ranked:
+    chunk = scored.candidate.chunk
     return Ranked(
-        candidate, score * repeat, factors, chunk.start_line, chunk.end_line, chunk.start_byte, chunk.end_byte
+        scored.candidate,
+        scored.score,
+        scored.factors,
+        chunk.start_line,
+        chunk.end_line,
+        chunk.start_byte,
+        chunk.end_byte,
     )
+
+
+def _repeated(scored: _Scored, repeat: float) -> Ranked:
+    factors = scored.factors if repeat == 1.0 else {**scored.factors, "repeat": repeat}
+    return _hit(scored)._replace(score=scored.score * repeat, factors=factors)
 
 
 def _touch(hit: Ranked, chunk: FoundChunk) -> bool:
@@ -243,9 +300,5 @@ def _merged(hit: Ranked, chunk: FoundChunk) -> Ranked:
     )
 
 
-def _file(candidate: Candidate) -> tuple[str, bytes]:
-    return candidate.place.repository, candidate.place.path
-
-
-def _order(candidate: Candidate, score: float) -> tuple[float, str, bytes, int]:
+def _order(candidate: Candidate, score: float) -> _Order:
     return -round(score, 9), candidate.place.repository, candidate.place.path, candidate.chunk.start_line

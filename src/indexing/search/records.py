@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from indexing.search.errors import BadRequest
 from indexing.search.fuse import LegPlace
 
 HIT_SCHEMA: Final = 1
 """Version of a hit's JSON: raised when a key changes its meaning or goes; new keys may come without."""
+
+Mode: TypeAlias = Literal["hybrid", "text", "vector"]
+"""By which legs is searched: all of them, words alone (text, names, paths), or vectors alone."""
 
 MAX_QUERY_CHARACTERS: Final = 10_000
 MAX_K: Final = 200
@@ -31,6 +34,8 @@ class SearchRequest:
     """lines of the snippet at most"""
     check_disk: bool = True
     """compare each hit's file with what was indexed (one lstat a file)"""
+    mode: Mode = "hybrid"
+    """hybrid without vectors is text"""
 
     def __post_init__(self) -> None:
         if not self.query.strip():
@@ -138,7 +143,16 @@ class SearchResult:
     hits: tuple[Hit, ...]
     complete: bool
     """False when a leg reached its bound before the page was full: there may be more, or better ones"""
+    degraded: tuple[str, ...] = ()
+    """why a leg that was asked for gave nothing, or not all it could"""
+    cut_ids: tuple[int, ...] = ()
+    """cuts that the hits show: their vectors are wanted first"""
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain JSON values."""
-        return {"schema": HIT_SCHEMA, "complete": self.complete, "hits": [hit.to_json() for hit in self.hits]}
+        return {
+            "schema": HIT_SCHEMA,
+            "complete": self.complete,
+            "degraded": list(self.degraded),
+            "hits": [hit.to_json() for hit in self.hits],
+        }

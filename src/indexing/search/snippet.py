@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from indexing.search.parts import identifier_parts
@@ -18,6 +19,7 @@ SIGNATURE_BONUS: Final = 0.5
 _BREAK = re.compile(r"\r\n|\n|\r")
 _WORD = re.compile(r"\w+")
 _Match = tuple[int, int, str]
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class Highlighter:
@@ -37,40 +39,47 @@ class Highlighter:
         lines = [line[:LONGEST_LINE] for line in _BREAK.split(text)]
         if not lines[-1]:
             lines.pop()
-        found = [self._matches(line) for line in lines]
-        begin = self._best_run([{word for _, _, word in matches} for matches in found], limit)
+        begin = self._best_run([self._words_in(line) for line in lines], limit)
         return tuple(
-            SnippetLine(start_line + at, lines[at], tuple((first, end) for first, end, _ in found[at]))
+            SnippetLine(start_line + at, lines[at], self._matches(lines[at]))
             for at in range(begin, min(begin + limit, len(lines)))
         )
 
-    def _best_run(self, words_by_line: list[set[str]], limit: int) -> int:
+    def _best_run(self, words_by_line: list[AbstractSet[str]], limit: int) -> int:
         best_at, best = 0, -1.0
         # A run that begins with a line without a match is never the only best one, but for the first.
         begins = [at for at, words in enumerate(words_by_line[: len(words_by_line) - limit + 1]) if words or at == 0]
         for at in begins or [0]:
-            inside = set().union(*words_by_line[at : at + limit])
+            inside = _NOTHING.union(*words_by_line[at : at + limit])
             value = sum(self._words[word] for word in inside) + (SIGNATURE_BONUS if at == 0 else 0.0)
             if value > best + 1e-9:
                 best_at, best = at, value
         return best_at
 
-    def _matches(self, line: str) -> list[_Match]:
-        found: list[_Match] = []
+    def _words_in(self, line: str) -> AbstractSet[str]:
         # Most lines hold none of the words; one search in C tells.
         if self._any is None or not self._any.search(line.lower()):
-            return found
-        for match in _WORD.finditer(line):
-            token = match[0]
-            inside = self._seen.get(token)
-            if inside is None:
-                inside = self._seen[token] = self._inside(token)
-            found += [(match.start() + first, match.start() + end, word) for first, end, word in inside]
-        return found
+            return _NOTHING
+        return {word for token in _WORD.findall(line) for _, _, word in self._inside(token)}
+
+    def _matches(self, line: str) -> tuple[tuple[int, int], ...]:
+        return tuple(
+            (match.start() + first, match.start() + end)
+            for match in _WORD.finditer(line)
+            for first, end, _ in self._inside(match[0])
+        )
 
     def _inside(self, token: str) -> tuple[_Match, ...]:
+        inside = self._seen.get(token)
+        if inside is None:
+            inside = self._seen[token] = self._look_inside(token)
+        return inside
+
+    def _look_inside(self, token: str) -> tuple[_Match, ...]:
         """Where words of the query stand in an identifier: the whole of it, or parts."""
         lower = token.lower()
+        if self._any is None or not self._any.search(lower):
+            return ()
         if lower in self._words:
             return ((0, len(token), lower),)
         found = []

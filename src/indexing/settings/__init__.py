@@ -5,7 +5,9 @@ from __future__ import annotations
 from indexing.settings.errors import SettingsError
 from indexing.settings.load import default_config_path, load_settings
 from indexing.settings.schema import (
+    NO_MODEL,
     DiscoverySettings,
+    EmbeddingsSettings,
     IndexingSettings,
     LogSettings,
     RecoverySettings,
@@ -16,7 +18,9 @@ from indexing.settings.schema import (
 )
 
 __all__ = [
+    "NO_MODEL",
     "DiscoverySettings",
+    "EmbeddingsSettings",
     "IndexingSettings",
     "LogSettings",
     "RecoverySettings",

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 
+NO_MODEL = "none"
+"""The value of ``embeddings.model`` that means text search only."""
+
 TANTIVY_HEAP_BYTES_PER_THREAD = 15_000_000
 """The least memory that tantivy's writer accepts for each of its threads."""
 
@@ -130,6 +133,28 @@ class TextSettings(_Group):
         return self
 
 
+class EmbeddingsSettings(_Group):
+    """The model that turns code into vectors."""
+
+    model: str = Field(
+        "auto",
+        min_length=1,
+        max_length=4096,
+        description="Name or directory of a model, auto for the best that can be had, or none for text search only.",
+    )
+    download: bool = Field(
+        default=True, description="Whether auto may fetch a model from the Hugging Face hub (about 500 MB, once)."
+    )
+    threads: Count = Field(0, ge=0, le=256, description="CPU threads of the encoder; 0 is one for each core.")
+    batch_chunks: Count = Field(512, ge=1, le=8192, description="Most chunks that are encoded and stored at once.")
+    cache_max_bytes: Count = Field(
+        8192 * MIB,
+        ge=MIB,
+        le=1024 * 1024 * MIB,
+        description="Bytes of cached vectors above which those of no indexed chunk are dropped.",
+    )
+
+
 class SearchSettings(_Group):
     """How answers are made."""
 
@@ -181,6 +206,7 @@ class Settings(BaseSettings):
     indexing: IndexingSettings = Field(default_factory=IndexingSettings)
     discovery: DiscoverySettings = Field(default_factory=DiscoverySettings)
     text: TextSettings = Field(default_factory=TextSettings)
+    embeddings: EmbeddingsSettings = Field(default_factory=EmbeddingsSettings)
     search: SearchSettings = Field(default_factory=SearchSettings)
     recovery: RecoverySettings = Field(default_factory=RecoverySettings)
     log: LogSettings = Field(default_factory=LogSettings)

@@ -42,6 +42,7 @@ def _only_our_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     for name in [name for name in os.environ if name.startswith("CODETROVE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("CODETROVE_EMBEDDINGS__MODEL", "none")
     yield
     structlog.reset_defaults()
 

@@ -5,30 +5,48 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from embeddings import Encoder, EncoderSpec, TextKind, Vectors
 from indexing.cutting import EXTRACTOR_VERSION, cut, extract, identifier_parts, language_of
 from indexing.ingest.path_words import path_words
-from indexing.search import SearchRequest, SearchResult, SymbolResult, find_symbol, search
+from indexing.search import (
+    SearchRequest,
+    SearchResult,
+    SymbolResult,
+    VectorSearch,
+    VectorSource,
+    encoded_again,
+    find_symbol,
+    search,
+)
 from indexing.sources import Rules, classify
+from indexing.vectorize.embedded_text import embedded_text
 from storage import (
+    CollectionSpec,
     Committed,
     FileVersion,
+    MemoryStore,
     NewText,
     Place,
+    PointPayload,
     Reader,
     Stat,
     TextDocument,
     TextIndex,
+    VectorBatch,
     Watermark,
     commit_file,
     compress_text,
+    hits,
     migrate,
     open_for_writing,
     open_reader,
@@ -48,11 +66,33 @@ class World:
     uuid: str = "repository-1"
 
     async def paths(self, query: str, **request: object) -> list[str]:
-        return [hit.path for hit in (await self.search(query, **request)).hits]
+        return [hit.path for hit in (await self.search(query, vectors=None, **request)).hits]
 
-    async def search(self, query: str, **request: object) -> SearchResult:
+    async def search(self, query: str, *, vectors: VectorSource | None = None, **request: object) -> SearchResult:
         values = {"repositories": frozenset({self.uuid})} | request
-        return await search(SearchRequest(query, **values), catalog=self.reader, text_index=self.text)  # type: ignore[arg-type]
+        asked = SearchRequest(query, **values)  # type: ignore[arg-type]
+        return await search(asked, catalog=self.reader, text_index=self.text, vectors=vectors)
+
+    async def vectors(self, encoder: Encoder) -> VectorSearch:
+        """A vector for every chunk of the index."""
+        rows = await self.reader.query(
+            "SELECT external_id, uuid, language, cut_id, start_byte, end_byte, scope, symbol FROM chunks"
+            " JOIN cuts ON cuts.id = cut_id JOIN repositories ON repositories.id = repository_id"
+        )
+        texts = await hits.texts_of(self.reader, {row[3] for row in rows})
+        pieces = [texts[row[3]].text[row[4] : row[5]].decode() for row in rows]
+        embedded = [
+            embedded_text(scope=row[6], symbol=row[7], piece=piece) for row, piece in zip(rows, pieces, strict=True)
+        ]
+        collection = await MemoryStore().open(CollectionSpec("test", encoder.spec.dimension))
+        await collection.upsert(
+            VectorBatch(
+                tuple(row[0] for row in rows),
+                await encoder.encode(embedded, "document"),
+                tuple(PointPayload(row[1], row[2]) for row in rows),
+            )
+        )
+        return VectorSearch(collection, encoder, vector_of=encoded_again(encoder))
 
     async def symbols(self, name: str, **request: object) -> SymbolResult:
         values = {"repositories": frozenset({self.uuid})} | request
@@ -64,6 +104,28 @@ class World:
 
 
 Build = Callable[..., Awaitable[World]]
+
+
+class Concepts:
+    """An encoder that knows that some words mean the same: a dimension a concept, and one for everything else."""
+
+    def __init__(self, *concepts: str) -> None:
+        self._concepts = [each.split() for each in concepts]
+        dimension = len(concepts) + 1
+        self.spec = EncoderSpec("concepts", "0" * 32, dimension, 512, 1)
+        self.encoded: list[tuple[str, TextKind]] = []
+
+    async def encode(self, texts: Sequence[str], kind: TextKind) -> Vectors:
+        self.encoded += [(text, kind) for text in texts]
+        vectors = np.zeros((len(texts), self.spec.dimension), dtype=np.float32)
+        for row, text in enumerate(texts):
+            words = re.findall(r"[a-z]+", text.lower())
+            vectors[row, :-1] = [sum(word in concept for word in words) for concept in self._concepts]
+            vectors[row, -1] = not vectors[row].any()
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+    async def aclose(self) -> None:
+        pass
 
 
 @pytest.fixture

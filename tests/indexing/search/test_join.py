@@ -55,8 +55,23 @@ async def test_path_filters_apply_before_the_cut_of_the_path_leg(world: Build, m
 
 async def test_the_many_paths_of_one_content_are_bounded(world: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hits, "MAX_PLACES", 4)
-    built = await world({f"copy{number}.py": "def licence(): pass\n" for number in range(9)})
-    (hit,) = (await built.search("licence")).hits
-    assert (hit.path, hit.also_at) == ("copy0.py", ("copy1.py", "copy2.py", "copy3.py"))
+    built = await world({f"copy{number}.py": "def licence(): pass\n" for number in reversed(range(9))})
+    for many in (4_096, 5):  # fetched and sorted here, or numbered by SQLite
+        monkeypatch.setattr(hits, "_MANY_PLACES", many)
+        (hit,) = (await built.search("licence")).hits
+        assert (hit.path, hit.also_at) == ("copy0.py", ("copy1.py", "copy2.py", "copy3.py"))
+        assert (hit.root, hit.language, hit.stale) == (str(built.tree), "python", False)
     (filtered,) = (await built.search("licence", path_globs=("copy8.py",))).hits
     assert filtered.path == "copy8.py"
+
+
+async def test_chunks_are_known_by_their_external_ids(world: Build) -> None:
+    built = await world({f"a{number}.py": f"x = {number}\n" for number in range(40)})
+    rows = await built.reader.query("SELECT external_id, chunk_id, cut_id FROM chunks")
+    known = {external_id: (chunk_id, cut_id) for external_id, chunk_id, cut_id in rows}
+    assert await hits.chunks_under(built.reader, [*known, b"?" * 16]) == known
+    assert await hits.chunks_under(built.reader, []) == {}
+    cuts = [cut_id for _, cut_id in known.values()]
+    assert set(await hits.external_ids_of(built.reader, cuts, 40) or ()) == set(known)
+    assert await hits.external_ids_of(built.reader, cuts, 39) is None
+    assert await hits.external_ids_of(built.reader, [], 0) == []

@@ -1,0 +1,155 @@
+"""What is like a given piece of code: the neighbours of the chunk that holds a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from indexing.search.errors import BadRequest, VectorSearchUnavailable
+from indexing.search.fuse import Fused, Leg, fuse
+from indexing.search.join import Shown, shown_of
+from indexing.search.legs import Filters
+from indexing.search.present import Found, Manner, present, printable_path
+from indexing.search.rank import Candidate, Ranked
+from indexing.search.records import HIT_SCHEMA, MAX_FILTERS, MAX_K, SearchResult
+from indexing.search.vector_leg import LAST_NEIGHBOURS, Neighbours, VectorSearch, VectorSource, neighbours_of
+from storage import VectorStoreError, hits
+
+if TYPE_CHECKING:
+    from storage import FoundChunk, Reader, Vectors
+
+FIRST_LIMIT: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarRequest:
+    """One search for what is like a piece of code. Raises BadRequest when a limit is exceeded."""
+
+    repository: str
+    """uuid of the one in whose work tree the file lies; whoever asks may read it"""
+    path: bytes
+    """of the file, relative to the root"""
+    line: int
+    """1-based"""
+    repositories: frozenset[str]
+    """uuids of the repositories that may be searched; an empty set finds nothing"""
+    k: int = 10
+    languages: tuple[str, ...] = ()
+    snippet_lines: int = 8
+    check_disk: bool = True
+
+    def __post_init__(self) -> None:
+        if self.line < 1:
+            raise BadRequest(f"the line is {self.line}, lines begin at 1")
+        if not 1 <= self.k <= MAX_K:
+            raise BadRequest(f"k is {self.k}, it must be between 1 and {MAX_K}")
+        if len(self.languages) > MAX_FILTERS:
+            raise BadRequest(f"more than {MAX_FILTERS} language filters; use fewer")
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarResult:
+    """What is like a piece of code, nearest first."""
+
+    path: str
+    start_line: int
+    """of the chunk that was compared; 1-based, inclusive"""
+    end_line: int
+    symbol: str
+    found: SearchResult
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        to = {"path": self.path, "start_line": self.start_line, "end_line": self.end_line, "symbol": self.symbol}
+        return {"schema": HIT_SCHEMA, "to": to, **self.found.to_json()}
+
+
+async def search_similar(request: SimilarRequest, *, catalog: Reader, vectors: VectorSource | None) -> SimilarResult:
+    """The chunks nearest to the one that holds a line, without itself; ordered by cosine similarity alone.
+
+    Raises BadRequest for a file or line that is not indexed, ``VectorSearchUnavailable`` where there are no vectors or
+    the chunk's own cannot be had, and the errors of ``storage`` about the catalog.
+    """
+    source, piece = await _source(request, catalog)
+    if vectors is None:
+        raise VectorSearchUnavailable(
+            "there are no vectors in this index; 'codetrove index PATH --until vectors' makes them"
+        )
+    if not isinstance(vectors, VectorSearch):
+        raise VectorSearchUnavailable(f"vectors: {vectors.reason}")
+    vector = await _vector_of(vectors, source, piece)
+    filters = Filters(request.repositories, frozenset(request.languages) or None, None, None)
+    limit = max(FIRST_LIMIT, 2 * request.k)
+    while True:
+        near = await _nearest(vectors, vector, limit, catalog, filters)
+        shown = await shown_of(catalog, near.cuts, filters)
+        cosines = shown.only(near.scores)
+        cosines.pop(source.chunk_id, None)
+        full = len(cosines) >= request.k
+        if full or near.exhausted or limit >= LAST_NEIGHBOURS:
+            break
+        limit = min(4 * limit, LAST_NEIGHBOURS)
+    ranked, fused = _ranked(cosines, shown, request.k)
+    manner = Manner({}, request.snippet_lines, check_disk=request.check_disk)
+    found = await present(Found(ranked, fused, shown.places), catalog, manner)
+    waiting = (f"vectors: {vectors.waiting:,} of {vectors.chunks:,} chunks have none yet",) if vectors.waiting else ()
+    return SimilarResult(
+        printable_path(request.path)[0],
+        source.start_line,
+        source.end_line,
+        source.symbol,
+        SearchResult(found, complete=full or near.exhausted, degraded=waiting),
+    )
+
+
+async def _source(request: SimilarRequest, catalog: Reader) -> tuple[FoundChunk, bytes]:
+    """The chunk that holds the line (the first of several), and its text."""
+    shown = printable_path(request.path)[0]
+    cut_id = await hits.cut_in_worktree(catalog, request.repository, request.path)
+    if cut_id is None:
+        raise BadRequest(f"{shown!r} is not indexed; 'codetrove index' takes it in unless it is left out")
+    chunks = await hits.chunks_of_cut(catalog, cut_id)
+    held = next((each for each in chunks if each.start_line <= request.line <= each.end_line), None)
+    text = (await hits.texts_of(catalog, [cut_id])).get(cut_id)
+    if held is None or text is None:
+        lines = max((each.end_line for each in chunks), default=0)
+        raise BadRequest(f"line {request.line} is not in {shown!r}, which was indexed with {lines} lines")
+    return held, text.text[held.start_byte : held.end_byte]
+
+
+async def _vector_of(vectors: VectorSearch, chunk: FoundChunk, piece: bytes) -> Vectors:
+    from embeddings import EmbeddingsError  # noqa: PLC0415  (numpy comes with it)
+
+    if vectors.vector_of is None:
+        raise VectorSearchUnavailable(f"vectors: {vectors.no_encoder}")
+    try:
+        vector = await vectors.vector_of(chunk, piece)
+    except (EmbeddingsError, VectorStoreError) as error:
+        raise VectorSearchUnavailable(f"vectors: the piece of code cannot be encoded: {error}") from error
+    if vector is None:
+        raise VectorSearchUnavailable(
+            f"vectors: the model gives no usable vector for lines {chunk.start_line}-{chunk.end_line}; try other lines"
+        )
+    return vector
+
+
+async def _nearest(vectors: VectorSearch, vector: Vectors, limit: int, catalog: Reader, filters: Filters) -> Neighbours:
+    try:
+        return await neighbours_of(vectors.collection, vector, limit, catalog, filters)
+    except VectorStoreError as error:
+        raise VectorSearchUnavailable(f"vectors: store unavailable: {error}") from error
+
+
+def _ranked(cosines: Mapping[int, float], shown: Shown, k: int) -> tuple[list[Ranked], dict[int, Fused]]:
+    """The best ``k``; ties by repository, path and line, never by row id."""
+    fused = fuse([Leg("vector", cosines)])
+    ranked = []
+    for chunk_id, cosine in cosines.items():
+        chunk = shown.chunks[chunk_id]
+        fused[chunk_id].score = cosine
+        candidate = Candidate(chunk, shown.places[chunk.cut_id][0], cosine)
+        span = chunk.start_line, chunk.end_line, chunk.start_byte, chunk.end_byte
+        ranked.append(Ranked(candidate, cosine, {}, *span))
+    ranked.sort(key=lambda each: (-each.score, each.best.place.repository, each.best.place.path, each.start_line))
+    return ranked[:k], fused

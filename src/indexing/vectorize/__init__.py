@@ -1,0 +1,1 @@
+"""From pending points to stored vectors: encode, store, acknowledge, compare, and change the model."""

@@ -1,0 +1,107 @@
+"""Counts what a vectorizer does, and how fast."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from indexing.vectorize.records import State, VectorProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SMOOTHING = 0.5
+"""Weight of the latest batch in the rate; the first one is slow because it loads the model."""
+
+
+COUNTED_EVERY_SECONDS = 1.0
+"""Counting reads an index as long as the collection; in between, what is done is added and subtracted."""
+
+COUNTING_SHARE = 50
+"""Wait at least this many times as long as the last count took: searches use the same reader."""
+
+
+class Meter:
+    """Counters of one collection, and the state it is in."""
+
+    def __init__(self) -> None:
+        """Begin in state ``starting``."""
+        self._state: State = "starting"
+        self._detail = ""
+        self._waiting = ""
+        self._pending = self._stored = self._failed = 0
+        self._encoded = 0
+        self.from_cache = 0
+        self.texts_a_second: float | None = None
+        """How fast the encoder has been lately; None before it encoded anything."""
+        self._seconds = 0.0
+        self._since: float | None = monotonic()
+        self._count_at = 0.0
+
+    def progress(self) -> VectorProgress:
+        """Return the counters as they are now."""
+        waiting = self._waiting and self._state not in ("stopped", "failed")
+        since = 0.0 if self._since is None else monotonic() - self._since
+        return VectorProgress(
+            state="waiting" if waiting else self._state,
+            detail=self._waiting if waiting else self._detail,
+            pending=max(0, self._pending),
+            stored=self._stored,
+            failed=self._failed,
+            encoded=self._encoded,
+            from_cache=self.from_cache,
+            seconds=self._seconds + since,
+        )
+
+    def tell(self, reason: str) -> None:
+        """Note why the store is waited for; empty when it is not any more."""
+        self._waiting = reason
+
+    def compare(self, reason: str) -> None:
+        """Note that the collection is compared with the catalog, and why."""
+        self._state, self._detail = "comparing", reason
+
+    def work(self) -> None:
+        """Note that there is something to do."""
+        self._state, self._detail = "working", ""
+        if self._since is None:
+            self._since = monotonic()
+
+    def rest(self) -> None:
+        """Note that nothing is left to do."""
+        self._state, self._detail = "idle", ""
+        self._pause_clock()
+
+    def end(self, failure: Exception | None) -> None:
+        """Note that the work is over."""
+        self._state, self._detail = ("stopped", "") if failure is None else ("failed", str(failure) or repr(failure))
+        self._pause_clock()
+
+    def is_stale(self) -> bool:
+        """Whether points should be counted again."""
+        return monotonic() >= self._count_at
+
+    def count(self, states: Mapping[str, int], seconds: float) -> None:
+        """Take over what the catalog counts, ``{state: points}``, and how long that took."""
+        self._count_at = monotonic() + max(COUNTED_EVERY_SECONDS, COUNTING_SHARE * seconds)
+        self._pending = states.get("pending", 0)
+        self._stored = states.get("stored", 0)
+        self._failed = states.get("failed", 0)
+
+    def encoded_texts(self, texts: int, seconds: float) -> None:
+        """Count texts that went through the encoder."""
+        self._encoded += texts
+        rate = texts / max(seconds, 1e-6)
+        former = self.texts_a_second
+        self.texts_a_second = rate if former is None else SMOOTHING * rate + (1 - SMOOTHING) * former
+
+    def settled(self, *, stored: int, failed: int) -> None:
+        """Count points that have left the backlog."""
+        self._stored += stored
+        self._failed += failed
+        self._pending -= stored + failed
+
+    def _pause_clock(self) -> None:
+        if self._since is not None:
+            self._seconds += monotonic() - self._since
+            self._since = None

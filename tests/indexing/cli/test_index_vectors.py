@@ -1,0 +1,266 @@
+"""``index``, ``status``, ``fsck``, ``forget``, ``backup`` and ``restore`` where there are vectors, of a model without files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from embeddings import HashingEncoder, TextKind
+from indexing.vectors import OwnedVectors
+from storage import DataDirectory, Ownership, Vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.conftest import TreeFactory
+    from tests.indexing.cli.conftest import Ran, Run, Start
+
+CHUNKS = 24
+FILES = {f"package/module_{number}.py": f"def function_{number}():\n    return {number}\n" for number in range(CHUNKS)}
+
+
+@pytest.fixture(autouse=True)
+def _hashing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODETROVE_EMBEDDINGS__MODEL", "hashing-384")
+    monkeypatch.setenv("CODETROVE_EMBEDDINGS__BATCH_CHUNKS", "4")
+    # Nothing is found in anybody's cache of models, and no network is asked.
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def root(tree: TreeFactory) -> Path:
+    """A tree whose files are old enough to be taken as unchanged."""
+    made = tree(FILES)
+    old = time.time() - 60
+    for path in made.rglob("*.py"):
+        os.utime(path, (old, old))
+    return made
+
+
+def test_the_summary_and_the_json_tell_of_the_vectors(run: Run, root: Path) -> None:
+    ran = run("index", root)
+    assert (ran.code, ran.stderr.count("codetrove:")) == (0, 1)
+    assert re.search(rf"^  vectors of hashing-384: {CHUNKS}/{CHUNKS} vectors · [\d,.]+/s$", ran.stdout, re.MULTILINE)
+    again = run("index", root, "--json")
+    assert (again.code, again.json()["messages"]) == (0, [])
+    vectors = again.json()["vectors"]
+    assert (vectors["model"], vectors["state"]) == ("hashing-384", "idle")
+    counts = ("stored", "pending", "failed", "encoded", "from_cache")
+    assert [vectors[each] for each in counts] == [CHUNKS, 0, 0, 0, 0]
+
+
+def test_status_counts_vectors_by_model(run: Run, root: Path) -> None:
+    run("index", root)
+    ran = run("status")
+    assert ran.code == 0
+    assert f"  vectors of hashing-384: {CHUNKS} of {CHUNKS} chunks" in ran.stdout
+    found = run("status", "--json").json()
+    assert found["vectors"] == [
+        {"model": "hashing-384", "state": "serving", "stored": CHUNKS, "pending": 0, "failed": 0}
+    ]
+    assert found["vector_bytes"] > CHUNKS * 384 * 2
+    assert found["problems"] == []
+
+
+def test_only_what_changed_is_encoded(run: Run, root: Path) -> None:
+    run("index", root)
+    (root / "package/module_1.py").write_text("def other():\n    return 'other'\n", encoding="utf-8")
+    (root / "package/copy.py").write_bytes((root / "package/module_2.py").read_bytes())
+    (root / "package/module_3.py").rename(root / "package/moved.py")
+    vectors = run("index", root, "--json").json()["vectors"]
+    assert (vectors["encoded"], vectors["pending"]) == (1, 0)
+    assert run("fsck").code == 0
+
+
+def test_until_searchable_ends_while_the_encoder_has_not_answered(
+    run: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_gate = _encoder_answers_once_the_owner_closes(monkeypatch)
+    ran = run("index", root, "--until", "searchable", "--json")
+    assert (ran.code, ran.json()["vectors"], ran.json()["jobs"][0]["searchable_chunks"]) == (0, None, CHUNKS)
+    ran = run("status")
+    assert ran.code == 1
+    stored, missing = _stored(run)
+    assert stored <= 8  # at most the batch in hand and the one before it
+    assert stored + missing == CHUNKS
+    assert f"{missing} vectors are missing; the next 'codetrove index' goes on from there" in ran.stdout
+    open_gate()
+    vectors = run("index", root, "--json").json()["vectors"]
+    assert (vectors["stored"], vectors["encoded"]) == (CHUNKS, CHUNKS - stored)
+    assert run("status").code == 0
+
+
+def test_beside_an_owner_missing_vectors_are_no_problem(
+    run: Run, root: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _encoder_answers_once_the_owner_closes(monkeypatch)
+    run("index", root, "--until", "searchable")
+    with Ownership(DataDirectory(data_dir)):
+        ran = run("status", "--json")
+    assert (ran.code, ran.json()["vectors"][0]["pending"] > 0) == (0, True)
+
+
+@pytest.mark.parametrize("call", [2, 4])
+def test_one_interrupt_ends_the_run_and_the_next_encodes_the_rest_only(
+    run: Run, start: Start, root: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    # The process suspends itself when a batch has been encoded, and is interrupted then.
+    monkeypatch.setenv("_CODETROVE_FAULT", f"vectorize.encoded:{call}:stop")
+    process = start("index", root)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGCONT)
+    stdout, stderr = process.communicate()
+    assert process.returncode == 1, stderr
+    assert "finishing what is in hand" in stderr
+    assert "vectors are missing yet; the same command goes on" in stderr or "run the same command again" in stdout
+    cached = _rows(data_dir / "embeddings.db", "SELECT count(*) FROM vectors")
+    assert 4 * call <= cached < CHUNKS
+    assert run("fsck").code == 0
+    vectors = run("index", root, "--json").json()["vectors"]
+    assert (vectors["stored"], vectors["encoded"]) == (CHUNKS, CHUNKS - cached)
+    assert run("status").code == 0
+    assert run("fsck").code == 0
+
+
+@pytest.mark.parametrize("kind", ["store", "store and cache", "cache"])
+def test_f036_f104_fsck_names_lost_vectors_and_repairs_them(run: Run, root: Path, data_dir: Path, kind: str) -> None:
+    run("index", root)
+    if "store" in kind:
+        shutil.rmtree(data_dir / "vectors")
+    if "cache" in kind:
+        (data_dir / "embeddings.db").unlink()
+    found = run("fsck")
+    assert (found.code, found.stdout.startswith("vectors: ")) == ((0, False) if kind == "cache" else (1, True))
+    assert ("; run 'codetrove fsck --repair'" in found.stdout) == (kind != "cache")
+    repaired = run("fsck", "--repair", "--json")
+    assert (repaired.code, repaired.json()["clean"]) == (0, True)
+    assert all(each["repaired"] and each["code"] == "vectors" for each in repaired.json()["findings"])
+    assert run("fsck").code == 0
+    assert _stored(run) == (CHUNKS, 0)
+
+
+def test_f106_a_restored_backup_takes_the_vectors_back_and_forth_without_encoding(
+    run: Run, root: Path, tmp_path: Path
+) -> None:
+    run("index", root)
+    assert run("backup", tmp_path / "backup.zip").code == 0
+    (root / "package/module_1.py").write_text("def other():\n    return 'other'\n", encoding="utf-8")
+    (root / "package/module_2.py").unlink()
+    run("index", root)
+    assert run("restore", tmp_path / "backup.zip").code == 0
+    vectors = run("index", root, "--json").json()["vectors"]
+    assert (vectors["encoded"], vectors["pending"]) == (0, 0)
+    assert run("fsck").code == 0
+    assert run("status").code == 0
+
+
+def test_forgotten_trees_take_their_vectors_out_of_the_store(
+    run: Run, root: Path, tree: TreeFactory, data_dir: Path
+) -> None:
+    other = tree({"a.py": "def alpha():\n    return 1\n"}, name="other")
+    run("index", root)
+    run("index", other)
+    assert _stored(run) == (CHUNKS + 1, 0)
+    ran = run("forget", root, "--yes", "--json")
+    assert (ran.code, ran.json()["files"]) == (0, CHUNKS)
+    assert run("fsck").code == 0
+    # The vectors go while the command runs or with the next owner; what they were of goes with its job.
+    for _ in range(2):
+        assert run("index", other, "--json").json()["vectors"]["encoded"] == 0
+    assert _stored(run) == (1, 0)
+    assert _rows(data_dir / "catalog/catalog.db", "SELECT count(*) FROM points") == 1
+    assert _rows(data_dir / "catalog/catalog.db", "SELECT count(*) FROM chunks") == 1
+    assert len(list((data_dir / "vectors").glob("*/*/*.rows"))) == 1
+    assert run("fsck").code == 0
+
+
+@pytest.mark.xfail(strict=True, reason="forget does not wait until the vectors are gone")
+def test_forget_counts_its_chunks_and_leaves_no_vector(run: Run, root: Path, data_dir: Path) -> None:
+    run("index", root)
+    assert run("forget", root, "--yes", "--json").json()["chunks"] == CHUNKS
+    assert _rows(data_dir / "catalog/catalog.db", "SELECT count(*) FROM points") == 0
+    assert list((data_dir / "vectors").glob("*/*/*.rows")) == []
+
+
+def test_a_model_that_cannot_be_had_leaves_a_text_index_and_a_clear_word(
+    run: Run, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODETROVE_EMBEDDINGS__MODEL", "unixcoder-base")
+    monkeypatch.setenv("CODETROVE_EMBEDDINGS__DOWNLOAD", "false")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    ran = run("index", root, "--json")
+    notice = "no vectors, text search only: 'unixcoder-base' is not on this machine; run `codetrove model fetch unixcoder-base`"
+    assert (ran.code, ran.json()["messages"], ran.json()["vectors"]) == (0, [notice], None)
+    assert f"codetrove: {notice}\n" in ran.stderr
+    assert run("search", "function_3", "--mode", "text").code == 0
+    assert run("status").code == 0
+    assert run("status", "--json").json()["vectors"] == []
+    # Once there is a model, its vectors are made by the same command.
+    monkeypatch.setenv("CODETROVE_EMBEDDINGS__MODEL", "hashing-384")
+    assert run("index", root, "--json").json()["vectors"]["stored"] == CHUNKS
+
+
+def test_an_unknown_model_is_named_with_those_that_are_known(
+    run: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODETROVE_EMBEDDINGS__MODEL", "gpt-9")
+    ran = run("index", root)
+    assert ran.code == 0
+    assert "no model is called 'gpt-9'; known are unixcoder-base" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 2
+
+
+def test_none_leaves_the_vectors_that_are_there_alone(
+    run: Run, root: Path, monkeypatch: pytest.MonkeyPatch, data_dir: Path
+) -> None:
+    run("index", root)
+    before = sorted(path.name for path in (data_dir / "vectors").rglob("*"))
+    monkeypatch.setenv("CODETROVE_EMBEDDINGS__MODEL", "none")
+    (root / "package/new.py").write_text("def new():\n    return 'new'\n", encoding="utf-8")
+    ran = run("index", root, "--json")
+    assert (ran.code, ran.json()["vectors"], ran.json()["messages"]) == (0, None, [])
+    assert sorted(path.name for path in (data_dir / "vectors").rglob("*")) == before
+    monkeypatch.setenv("CODETROVE_EMBEDDINGS__MODEL", "hashing-384")
+    assert run("index", root, "--json").json()["vectors"]["encoded"] == 1
+
+
+def _encoder_answers_once_the_owner_closes(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let the encoder answer nobody before the owner begins to close; what is returned lets it answer always."""
+    import asyncio  # noqa: PLC0415
+
+    closing_now = asyncio.Event()
+    encode, aclose = HashingEncoder.encode, OwnedVectors.aclose
+
+    async def gated(self: HashingEncoder, texts: Sequence[str], kind: TextKind) -> Vectors:
+        await closing_now.wait()
+        return await encode(self, texts, kind)
+
+    async def opening(self: OwnedVectors) -> None:
+        closing_now.set()
+        await aclose(self)
+
+    monkeypatch.setattr(HashingEncoder, "encode", gated)
+    monkeypatch.setattr(OwnedVectors, "aclose", opening)
+    return closing_now.set
+
+
+def _stored(run: Run) -> tuple[int, int]:
+    """Vectors that are stored, and that are missing."""
+    (vectors,) = run("status", "--json").json()["vectors"]
+    return vectors["stored"], vectors["pending"]
+
+
+def _rows(database: Path, query: str) -> Any:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return connection.execute(query).fetchone()[0]
