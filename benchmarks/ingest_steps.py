@@ -51,11 +51,11 @@ PROBE: Final = {"flask": ("python", "{} = 1\n"), "django": ("python", "{} = 1\n"
 """Language of the file that is changed, and the line that is added to it."""
 
 
-def settings_for(data: Path) -> Settings:
-    """Return the default settings, with this data directory; a configuration file of the user's changes nothing."""
+def settings_for(data: Path, model: str = "none") -> Settings:
+    """Return the default settings with this data directory and model; a file of the user's changes nothing."""
     config = data.with_suffix(".yaml")
     config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(f"storage:\n  data_dir: {str(data)!r}\n", encoding="utf-8")
+    config.write_text(f"storage:\n  data_dir: {str(data)!r}\nembeddings:\n  model: {model}\n", encoding="utf-8")
     os.environ["CODETROVE_CONFIG"] = str(config)
     return load_settings(config)
 

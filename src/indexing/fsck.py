@@ -147,7 +147,7 @@ async def _bring_back(settings: Settings) -> list[str]:
             else:
                 messages.append(f"{where}: {report.tally.indexed} files were indexed again ({report.state})")
         if owner.vectors is not None and not await owner.vectors.drained():
-            messages.append(f"vectors are missing: {owner.vectors.problem or owner.vectors.service.degraded}")
+            messages.append(f"vectors are missing: {owner.vectors.missing_because}")
     return messages
 
 

@@ -42,6 +42,7 @@ class OwnedVectors:
         """Why there is no model; empty while there is one, or it is being chosen."""
         self.fetching: tuple[int, int] | None = None
         """(bytes fetched, bytes in all) of a model on its way here"""
+        self._failure = ""
         self._settings = settings
         self._reader = reader
         self._choosing = asyncio.create_task(self._choose(), name="choose-model")
@@ -58,10 +59,23 @@ class OwnedVectors:
         found = list(self.service.progress)
         return resolved_from_json(found[-1]).spec.name if found else ""
 
+    @property
+    def missing_because(self) -> str:
+        """Why there are no vectors, or not all; empty where nothing keeps them from coming."""
+        return self.problem or self._failure or "; ".join(self.service.problems.values()) or self.service.degraded
+
     async def drained(self) -> bool:
-        """Wait until every chunk has its vector, or a reason why not; False where that will not be."""
+        """Wait until every chunk has its vector, or a reason why not; False where that will not be.
+
+        A model or a store that fails is such a case, and then `missing_because` says why; other errors are raised.
+        """
         await asyncio.shield(self._choosing)
-        return not self.problem and await self.service.drained()
+        self._failure = ""
+        try:
+            return not self.problem and await self.service.drained()
+        except (EmbeddingsError, VectorStoreError) as error:
+            self._failure = str(error)
+            return False
 
     async def switch(self, resolved: ResolvedModel) -> None:
         """Fill a collection of another model beside the serving one; it serves when it is complete."""
@@ -93,7 +107,8 @@ class OwnedVectors:
             )
         except EmbeddingsError as error:
             self.problem = str(error)
-            log.warning("model.none", reason=str(error))
+            # Whoever owns the vectors says it to the user: as a warning it would be there twice.
+            log.info("model.none", reason=str(error))
             return
         finally:
             self.fetching = None
@@ -130,6 +145,8 @@ async def own_vectors(
         )
         prefix = f"codetrove_{installation.replace('-', '')[:8]}_"
         service = await stack.enter_async_context(VectorService(around, store_name=LOCAL_STORE, prefix=prefix))
+        in_use = {row.fingerprint for row in await collections(reader)}
+        await cache.evict(settings.embeddings.cache_max_bytes, in_use)
         vectors = OwnedVectors(settings, reader, service)
         stack.push_async_callback(vectors.aclose)
         yield vectors

@@ -6,7 +6,6 @@ is set aside and another begun. Everything is synchronous, on the one thread tha
 
 from __future__ import annotations
 
-import math
 import sqlite3
 import zlib
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 from storage.errors import DimensionMismatch, StorageError, VectorsRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -116,12 +115,12 @@ class EmbeddingCache:
         """Remove all vectors of a fingerprint and give the room back; returns how many those were."""
         return self._attempt(lambda connection: self._forget(connection, fingerprint)) or 0
 
-    def evict(self, most_bytes: int, in_use: Mapping[str, Collection[bytes]]) -> int:
-        """Shrink the file to ``most_bytes``, oldest vectors first; returns how many went.
+    def evict(self, most_bytes: int, in_use: Collection[str]) -> int:
+        """Shrink the file to ``most_bytes`` by forgetting fingerprints, oldest first; returns how many vectors went.
 
-        ``in_use`` are the hashes to keep whatever the size, by fingerprint: the file stays larger if need be.
+        Those ``in_use`` stay whatever the size.
         """
-        return self._attempt(lambda connection: _evict(connection, most_bytes, in_use)) or 0
+        return self._attempt(lambda connection: self._evict(connection, most_bytes, in_use)) or 0
 
     def _get(
         self, connection: sqlite3.Connection, fingerprint: str, hashes: Sequence[bytes]
@@ -166,6 +165,15 @@ class EmbeddingCache:
             connection.execute("DELETE FROM fingerprints WHERE id = ?", (number,))
         del self._fingerprints[fingerprint]
         _give_room_back(connection)
+        return gone
+
+    def _evict(self, connection: sqlite3.Connection, most_bytes: int, in_use: Collection[str]) -> int:
+        gone = 0
+        for (name,) in connection.execute("SELECT name FROM fingerprints ORDER BY id").fetchall():
+            if _used_bytes(connection) <= most_bytes:
+                break
+            if name not in in_use:
+                gone += self._forget(connection, name)
         return gone
 
     def _number(self, connection: sqlite3.Connection, fingerprint: str) -> int | None:
@@ -281,45 +289,10 @@ def _rows(hashes: Sequence[bytes], vectors: NDArray[Any]) -> list[tuple[bytes, b
     return sorted((hash_, piece + _checksum(hash_, piece)) for hash_, piece in pieces)
 
 
-def _evict(connection: sqlite3.Connection, most_bytes: int, in_use: Mapping[str, Collection[bytes]]) -> int:
-    gone = 0
-    after = 0
-    connection.execute(
-        "CREATE TEMP TABLE in_use (fingerprint INTEGER, hash BLOB, PRIMARY KEY (fingerprint, hash)) WITHOUT ROWID"
-    )
-    try:
-        for name, hashes in in_use.items():
-            connection.executemany(
-                "INSERT OR IGNORE INTO temp.in_use SELECT id, ? FROM fingerprints WHERE name = ?",
-                ((hash_, name) for hash_ in hashes),
-            )
-        while (excess := _rows_beyond(connection, most_bytes)) > 0:
-            oldest = connection.execute(
-                "SELECT id FROM vectors WHERE id > ? AND NOT EXISTS (SELECT 1 FROM temp.in_use"
-                " WHERE in_use.fingerprint = vectors.fingerprint AND in_use.hash = vectors.hash) ORDER BY id LIMIT ?",
-                (after, min(excess, _EVICTED_AT_ONCE)),
-            ).fetchall()
-            if not oldest:
-                break
-            with _transaction(connection):
-                connection.executemany("DELETE FROM vectors WHERE id = ?", oldest)
-            gone += len(oldest)
-            ((after,),) = oldest[-1:]
-    finally:
-        connection.execute("DROP TABLE temp.in_use")
-    _give_room_back(connection)
-    return gone
-
-
-def _rows_beyond(connection: sqlite3.Connection, most_bytes: int) -> int:
-    """Return about how many rows have to go until the file has ``most_bytes``; 0 when none has to."""
+def _used_bytes(connection: sqlite3.Connection) -> int:
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-    used = int(pages - free) * _PAGE_BYTES
-    if used <= most_bytes:
-        return 0
-    rows = int(connection.execute("SELECT COUNT(*) FROM vectors").fetchone()[0])
-    return math.ceil(rows * (1 - most_bytes / used))
+    return int(pages - free) * _PAGE_BYTES
 
 
 def _give_room_back(connection: sqlite3.Connection) -> None:

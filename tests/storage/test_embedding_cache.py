@@ -187,30 +187,35 @@ def test_one_file_is_kept_aside_however_often_it_happens(path: Path) -> None:
     assert sorted(each.name for each in path.parent.iterdir()) == ["embeddings.db", "embeddings.db.set-aside"]
 
 
-def test_damage_that_shows_only_later_costs_the_vectors_and_nothing_else(path: Path) -> None:
-    fill(path, 2000)
+def damage_last_pages(path: Path) -> None:
+    """Overwrite what is not looked at when the file is opened."""
     size = path.stat().st_size
     with path.open("r+b") as file:
-        file.seek(2 * 8192)
-        file.write(b"\xff" * (size - 2 * 8192))
+        file.seek(size // 2 // 8192 * 8192)
+        file.write(b"\xff" * (size - file.tell()))
+
+
+def test_damage_that_shows_only_later_costs_the_vectors_and_nothing_else(path: Path) -> None:
+    fill(path, 2000)
+    damage_last_pages(path)
     with closing(EmbeddingCache.open(path)) as cache:
+        at_first = cache.set_aside
+        assert at_first is None
         assert cache.get("f", hashes(2000)) == {}
         assert cache.set_aside is not None
         assert "malformed" in cache.set_aside[1]
         cache.put("f", hashes(3), vectors(3))
+    with closing(EmbeddingCache.open(path)) as cache:
         assert len(cache.get("f", hashes(3))) == 3
 
 
 def test_damage_that_a_write_finds_does_not_lose_what_is_written(path: Path) -> None:
     fill(path, 2000)
-    size = path.stat().st_size
-    with path.open("r+b") as file:
-        file.seek(2 * 8192)
-        file.write(b"\xff" * (size - 2 * 8192))
+    damage_last_pages(path)
     with closing(EmbeddingCache.open(path)) as cache:
-        cache.put("f", hashes(3), vectors(3))
-        assert len(cache.get("f", hashes(3))) == 3
+        cache.put("f", hashes(2000, "other"), vectors(2000))
         assert cache.set_aside is not None
+        assert len(cache.get("f", hashes(2000, "other"))) == 2000
 
 
 def test_f104_a_cache_that_is_lost_begins_anew(path: Path) -> None:
@@ -262,28 +267,14 @@ def test_forgetting_a_fingerprint_gives_its_room_back_and_leaves_the_others(cach
     assert len(cache.get("f", hashes(5))) == 5, "with another dimension, as it is another beginning"
 
 
-def test_f046_evicting_keeps_the_newest_and_everything_in_use(cache: EmbeddingCache) -> None:
-    for start in range(0, 4000, 500):
-        cache.put("f", hashes(4000)[start : start + 500], vectors(500, 64))
-    cache.put("g", hashes(4000)[:500], vectors(500, 64))
-    used = hashes(4000)[:100]
-    cap = 300_000
-    assert cache.size > 2 * cap
-    gone = cache.evict(cap, {"f": used, "unheard of": hashes(9)})
-    assert gone == 4500 - cache.count("f") - cache.count("g")
-    assert cap / 2 < cache.size <= cap
-    kept = cache.get("f", hashes(4000))
-    assert set(used) <= set(kept)
-    batches = [sum(each in kept for each in hashes(4000)[start : start + 500]) for start in range(500, 4000, 500)]
-    newest = max(number for number, count in enumerate(batches) if count < 500)
-    assert (sum(batches[:newest]), set(batches[newest + 1 :]), cache.count("g")) == (0, {500}, 500), "the newest"
-    assert cache.evict(cap, {}) == 0, "small enough"
-
-
-def test_what_is_in_use_stays_even_above_the_cap(cache: EmbeddingCache) -> None:
-    cache.put("f", hashes(500), vectors(500, 64))
-    assert cache.evict(0, {"f": hashes(400)}) == 100
-    assert len(cache.get("f", hashes(400))) == 400
+def test_f046_evicting_forgets_the_oldest_models_that_are_not_in_use(cache: EmbeddingCache) -> None:
+    for fingerprint in ("used", "old", "new"):
+        cache.put(fingerprint, hashes(400), vectors(400, 64))
+    assert cache.evict(cache.size, ()) == 0, "small enough"
+    assert cache.evict(250_000, {"used"}) == 400
+    assert [cache.count(each) for each in ("used", "old", "new")] == [400, 0, 400]
+    assert cache.evict(0, {"used"}) == 400
+    assert [cache.count(each) for each in ("used", "old", "new")] == [400, 0, 0]
 
 
 def test_a_vector_of_384_dimensions_takes_at_most_950_bytes(path: Path) -> None:

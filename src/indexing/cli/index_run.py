@@ -149,7 +149,7 @@ async def _vectors(vectors: OwnedVectors, repository: Repository, outcome: Outco
     if vectors.problem:
         outcome.tell(f"no vectors, text search only: {vectors.problem}")
     elif not complete and not stop.requested:
-        outcome.tell(f"vectors are missing: {vectors.service.degraded}")
+        outcome.tell(f"vectors are missing: {vectors.missing_because}")
     if not complete or (vectors.progress is not None and vectors.progress.failed):
         outcome.trouble = outcome.trouble or not vectors.problem
 

@@ -93,7 +93,7 @@ async def run_switch(settings: Settings, name: str, *, as_json: bool) -> ExitCod
             elif done:
                 say_result(f"searches use {name} now; {_figures(vectors)}")
             if not done:
-                reason = vectors.problem or vectors.service.degraded
+                reason = vectors.missing_because
                 say(f"codetrove: {name} does not serve yet" + (f": {reason}" if reason else "; any later run goes on"))
     return ExitCode.OK if done else ExitCode.FINDINGS
 
@@ -108,12 +108,6 @@ async def _states(settings: Settings) -> dict[str, str]:
     except CatalogMissing:
         return {}
     return {resolved_from_json(row.model).spec.name: row.state for row in rows if row.state != "retired"}
-
-
-def _where(model: KnownModel) -> str:
-    if not model.here:
-        return "not here"
-    return "built in" if model.path is None else f"window of {model.spec.window} tokens, {size(model.size_bytes)}"
 
 
 def _model_json(model: KnownModel, state: str | None) -> dict[str, Any]:

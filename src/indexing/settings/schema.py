@@ -151,7 +151,7 @@ class EmbeddingsSettings(_Group):
         8192 * MIB,
         ge=MIB,
         le=1024 * 1024 * MIB,
-        description="Bytes of cached vectors above which those of no indexed chunk are dropped.",
+        description="Bytes of cached vectors above which those of models no longer in use are dropped.",
     )
 
 

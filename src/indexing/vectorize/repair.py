@@ -122,8 +122,9 @@ async def compare(
     May be interrupted and repeated at any point. Raises the errors of the store and of the catalog.
     """
     if await collection.count() == 0:
+        listed = await expected_ids(reader, row.id, None, REMEMBERED_IDS)
         lacking = await writer.apply(partial(want_all_again, collection_id=row.id))
-        return Comparison(lacking, 0, frozenset())
+        return Comparison(lacking, 0, frozenset(listed))
     lacking = unlisted = 0
     remembered: set[bytes] = set()
     async for missing, strange in differences(collection, row, reader, page=page):

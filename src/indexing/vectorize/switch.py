@@ -17,7 +17,7 @@ from uuid import uuid4
 import structlog
 
 from indexing.vectorize.keeper import Keeper
-from storage import VectorStoreError, add_collection, collections, drop_retired, flip
+from storage import VectorStoreError, add_collection, collections, drop_retired, flip, retry_failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -72,6 +72,8 @@ class VectorService:
         rows = await collections(self._around.reader)
         for row in rows:
             if row.state != "retired":
+                # A text that failed for what was wrong with the encoder may come through now.
+                await self._around.writer.apply(partial(retry_failed, collection_id=row.id))
                 self._keep(row)
         for keeper in self._keepers.values():
             await keeper.looked.wait()

@@ -71,6 +71,14 @@ class VectorCache:
             return
         await self._attempt(lambda: _put(cache, fingerprint, vectors))
 
+    async def evict(self, most_bytes: int, in_use: Collection[str]) -> None:
+        """Forget vectors of fingerprints that are not in use while the cache is larger than ``most_bytes``."""
+        cache = self._cache
+        if cache is not None:
+            gone = await self._attempt(lambda: cache.evict(most_bytes, in_use))
+            if gone:
+                log.info("embedding_cache.evicted", vectors=gone)
+
     async def _attempt(self, work: Callable[[], T]) -> T | None:
         """Run ``work`` on the thread; None where it failed, which is said once."""
         assert self._thread is not None  # noqa: S101  (inside the context)

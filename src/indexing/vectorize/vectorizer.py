@@ -196,6 +196,8 @@ class Vectorizer:
         if self._delivery.left_in_doubt:
             return
         try:
+            # The marker vouches for the files: first all that was acknowledged has to be in them.
+            await self._collection.flush()
             await self._collection.set_marker(self._marker(await last_seq(self._reader)))
         except VectorStoreError as error:
             log.info("vectors.unmarked", collection=self.row.name, error=str(error))

@@ -72,7 +72,8 @@ async def expected_ids(reader: Reader, collection_id: int, after: bytes | None, 
 async def point_counts(reader: Reader, collection_id: int) -> dict[str, int]:
     """Return how many points are ``pending``, ``stored``, ``deleting``, ``failed`` and ``parked``.
 
-    Reads an index as long as the collection: some 40 ms for 800,000 points, on the reader's thread.
+    Exact, and so as long as the collection: 30 ms for 800,000 stored points, 70 ms while all of them are pending, on
+    the reader's thread. Whoever shows progress asks now and then, and subtracts what was acknowledged since.
     """
     ((points, *others),) = await reader.query(_COUNTS, (collection_id, PARKED))
     pending, parked, deleting, failed = others
@@ -150,6 +151,9 @@ def want_all_again(connection: sqlite3.Connection, collection_id: int) -> int:
 
 def retry_failed(connection: sqlite3.Connection, collection_id: int) -> int:
     """Want the vectors of failed points after all; returns how many points it concerns."""
+    failed = "SELECT 1 FROM points WHERE collection_id = ? AND state = 'failed' AND state <> 'stored'"
+    if connection.execute(failed, (collection_id,)).fetchone() is None:
+        return 0  # and take no number: the sequence says whether anything has changed
     return connection.execute(
         f"{_WANT} AND state = 'failed' AND state <> 'stored'",
         (next_seq(connection), collection_id),

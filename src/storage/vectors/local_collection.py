@@ -74,7 +74,7 @@ class LocalCollection:
         self._check_writable()
         delta_rows, due = await self._in(self._threads.vectors, "to upsert", lambda: self._upsert(batch))
         if due and delta_rows >= self._hold_below and not self._ended and self._merging is None:
-            self._start_merging(everything=False)
+            self._start_merging("due")
         if delta_rows >= self._options.full_delta and self._merging is not None:
             await asyncio.wait([self._merging])
         return frozenset(batch.ids)
@@ -129,7 +129,14 @@ class LocalCollection:
             await asyncio.wait([self._merging])
         self._check_writable()
         # Whoever waits may be cancelled; the work goes on and is awaited by ``end``.
-        await asyncio.shield(self._start_merging(everything=True))
+        await asyncio.shield(self._start_merging("asked"))
+
+    async def flush(self) -> None:
+        """See ``Collection.flush``. A graph that is being built is given up: it may take long."""
+        self._check_writable()
+        await self._merged_or_aborted()
+        self._check_writable()
+        await asyncio.shield(self._start_merging("closing"))
 
     async def marker(self) -> StoreMarker | None:
         """See ``Collection.marker``."""
@@ -173,10 +180,7 @@ class LocalCollection:
         if self._ended:
             return
         self._ended = True
-        self._abort.set()
-        while self._merging is not None:
-            await asyncio.wait([self._merging])
-        self._abort.clear()
+        await self._merged_or_aborted()
         try:
             if keep and self._writable:
                 with translated("to write what it holds"):
@@ -185,24 +189,31 @@ class LocalCollection:
         finally:
             await in_thread(self._threads.vectors, self._release)
 
-    def _start_merging(self, *, everything: bool) -> asyncio.Task[None]:
-        task = self._merging = asyncio.create_task(self._merge(everything=everything))
+    async def _merged_or_aborted(self) -> None:
+        self._abort.set()
+        while self._merging is not None:
+            await asyncio.wait([self._merging])
+        self._abort.clear()
+
+    def _start_merging(self, why: _Reason) -> asyncio.Task[None]:
+        task = self._merging = asyncio.create_task(self._merge(why))
         # Where the caller of ``optimize`` was cancelled, nobody else asks for the error.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
 
-    async def _merge(self, *, everything: bool) -> None:
-        """Rewrite the base of every repository where it pays, or all that can be better."""
+    async def _merge(self, why: _Reason) -> None:
+        """Rewrite the base of every repository where it pays, or all that can be better, or what no file holds."""
         try:
             with translated("to merge"):
                 for shard in list(self._shards.values()):
-                    await self._rewrite(shard, "asked" if everything else "due")
+                    await self._rewrite(shard, why)
                 self._hold_below = 0
         except BuildAborted as error:
-            if everything:
-                raise VectorStoreUnavailable(f"{self.spec.name!r} was closed while it was being optimized") from error
+            if why != "due":
+                message = f"{self.spec.name!r} was flushed or closed while it was being optimized"
+                raise VectorStoreUnavailable(message) from error
         except VectorStoreError as error:
-            if everything:
+            if why != "due":
                 raise
             self.problems.append(str(error))
             # Not again at the next batch: a disk that is full stays so for a while.

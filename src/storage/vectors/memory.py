@@ -95,6 +95,10 @@ class MemoryCollection:
         """There is nothing to do."""
         self._check_open()
 
+    async def flush(self) -> None:
+        """See ``Collection.flush``: nothing here outlasts the process."""
+        self._check_open()
+
     async def marker(self) -> StoreMarker | None:
         """See ``Collection.marker``."""
         self._check_open()

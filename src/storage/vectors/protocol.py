@@ -65,6 +65,10 @@ class Collection(Protocol):
         """Bring the collection into the shape that is searched fastest and takes the least room."""
         ...
 
+    async def flush(self) -> None:
+        """Make what was acknowledged so far outlast a kill, where that is not so anyway."""
+        ...
+
     async def marker(self) -> StoreMarker | None:
         """What ``set_marker`` wrote last; None if nothing did, or it cannot be read."""
         ...

@@ -169,6 +169,9 @@ class TestCollection:
         self._reach()
         return await self._inner.count()
 
+    async def flush(self) -> None:
+        await self._inner.flush()
+
     async def optimize(self) -> None:
         await self._inner.optimize()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from storage import InjectedFault, LocalStore
+from storage import CollectionSpec, InjectedFault, LocalStore
 from storage.faults import arm
 from tests.indexing.vectorize.child import run_until_killed
 from tests.indexing.vectorize.conftest import Bench, TestEncoder
@@ -75,3 +76,20 @@ async def test_f001_f002_a_killed_run_leaves_what_the_next_one_completes(
         assert not twice - set(encoded[4:])
     if stage == "deleted":
         assert encoder.texts == []
+
+
+async def test_f047_when_the_marker_is_written_the_files_hold_all_that_it_vouches_for(
+    bench: Bench, tmp_path: Path
+) -> None:
+    store = bench.store = await LocalStore.open_for_writing(tmp_path / "vectors")
+    bench.fill(12)
+    async with bench.run() as run:
+        assert await run.drained()
+    # As after a kill at this point: the store was never closed.
+    shutil.copytree(tmp_path / "vectors", tmp_path / "copy")
+    await store.aclose()
+    copy = await LocalStore.open_for_reading(tmp_path / "copy")
+    collection = await copy.open(CollectionSpec(run.row.name, run.row.dimension))
+    assert await collection.marker() is not None
+    assert await collection.ids(None, 100) == bench.stored_ids()
+    await copy.aclose()

@@ -9,6 +9,7 @@ from storage import collect_garbage, forget, open_for_writing, open_reader
 from storage.catalog import points as module
 from storage.catalog.check import _POINT_RULES
 from storage.catalog.collections import add_collection, flip
+from storage.catalog.garbage import _OVERDUE
 from storage.catalog.points import (
     LONGEST_REASON,
     PendingPoint,
@@ -180,6 +181,35 @@ def test_a_late_acknowledgement_of_a_revived_chunk_changes_nothing(filled: Fille
     assert filled.findings() == []
 
 
+def test_f109_a_late_answer_to_an_earlier_deletion_takes_no_row_away(filled: FilledCatalog) -> None:
+    """Deleted, shown again and stored, deleted once more: the store still holds the vector."""
+    store_all(filled)
+    removals = []
+    for _ in range(2):
+        filled.remove("b.py")
+        filled.collect()
+        removals.append([(chunk, seq) for chunk, _, seq in deleting(filled)])
+        filled.add("b.py", "def three\n")
+        again = [(point.chunk_id, point.seq) for point in pending(filled)]
+        assert change(filled, acknowledge_deleted, again) == 0, "nothing of the kind was asked for"
+        assert change(filled, acknowledge_stored, again) == 1
+    filled.remove("b.py")
+    filled.collect()
+    for late in removals:
+        assert change(filled, acknowledge_deleted, late) == 0
+    assert counts(filled) == NOTHING | {"stored": 3, "deleting": 1}
+
+
+def test_a_parked_point_that_is_shown_again_while_it_is_being_deleted_is_back_in_the_queue(
+    filled: FilledCatalog,
+) -> None:
+    filled.remove("b.py")
+    assert filled.collect() == ()
+    filled.add("b.py", "def three\n")
+    assert [point.chunk_id for point in pending(filled)] == [4, 3, 2, 1]
+    assert filled.findings() == []
+
+
 def test_failed_points_keep_a_short_reason_until_they_are_tried_again(filled: FilledCatalog) -> None:
     batch = {point.chunk_id: point.seq for point in pending(filled)}
     assert (
@@ -300,6 +330,17 @@ def test_garbage_does_not_wait_for_a_retired_collection(filled: FilledCatalog) -
     assert filled.findings() == []
 
 
+def test_garbage_does_not_wait_for_deletions_of_a_collection_that_was_retired_since(filled: FilledCatalog) -> None:
+    store_all(filled)
+    filled.remove("b.py")
+    filled.collect()
+    with filled.transaction() as connection:
+        add_collection(connection, store="local", fingerprint="g", dimension=3, model="", name="two")
+        flip(connection, 2)
+    assert filled.collect() == (3,)
+    assert filled.findings() == []
+
+
 def test_much_garbage_is_marked_and_removed_in_rounds(filled: FilledCatalog) -> None:
     for path in ("a.py", "b.py", "c.py"):
         filled.remove(path)
@@ -358,6 +399,13 @@ def test_the_queue_is_read_by_index_and_never_sorted(
     assert len(plan) > 1
     assert [step for step in plan if step.startswith("SCAN") and step != "SCAN CONSTANT ROW"] == []
     assert [step for step in plan if "TEMP B-TREE" in step] == []
+
+
+def test_garbage_is_found_by_index_and_each_point_of_it_by_its_key(filled: FilledCatalog) -> None:
+    plan = [row[3] for row in filled.rows(f"EXPLAIN QUERY PLAN {_OVERDUE}", 1, 1)]
+    assert {" ".join(step.split()[:2]) for step in plan if step.startswith("SCAN")} == {"SCAN collections"}
+    assert [step for step in plan if "TEMP B-TREE" in step] == []
+    assert "SEARCH points USING PRIMARY KEY (collection_id=? AND chunk_id=?)" in plan
 
 
 @pytest.mark.parametrize(

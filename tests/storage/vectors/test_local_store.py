@@ -14,7 +14,7 @@ import pytest
 
 from storage import faults
 from storage.errors import DimensionMismatch, VectorsRefused, VectorStoreDamaged, VectorStoreUnavailable
-from storage.vectors import CollectionSpec, PointPayload, StoreMarker, VectorBatch, Vectors
+from storage.vectors import CollectionSpec, LocalStore, PointPayload, StoreMarker, VectorBatch, Vectors
 from storage.vectors.local_child import Abort, BuildAborted
 from storage.vectors.local_collection import LocalCollection
 from storage.vectors.scoring import exact_scores, unit_query, unit_rows
@@ -45,6 +45,22 @@ async def fill(collection: LocalCollection, count: int, *, rare: int = 10) -> Ve
 def nearest(rows: Vectors, among: np.ndarray, query: Vectors, k: int) -> set[bytes]:
     scores = exact_scores(unit_rows(rows[among], rows.shape[1]), unit_query(query, rows.shape[1]))
     return {point_id(int(each)) for each in among[np.argsort(-scores)[:k]]}
+
+
+async def test_what_was_flushed_outlasts_a_kill(tmp_path: Path, open_local: OpenLocal) -> None:
+    collection = await (await open_local()).open(SPEC)
+    await collection.upsert(batch_of(range(20)))
+    await collection.flush()
+    await collection.delete([point_id(3)])
+    await collection.upsert(batch_of(range(20, 25)))
+    await collection.flush()
+    # Another process sees the files as they are now, as the next owner would after a kill.
+    reader = await LocalStore.open_for_reading(tmp_path / "vectors")
+    try:
+        seen = await (await reader.open(SPEC)).ids(None, 100)
+    finally:
+        await reader.aclose()
+    assert set(seen) == {point_id(number) for number in range(25) if number != 3}
 
 
 async def test_closing_writes_what_memory_holds(tmp_path: Path, open_local: OpenLocal) -> None:
