@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from embeddings import HashingEncoder
 from indexing.runtime import open_owner
 from indexing.settings import Settings
 from storage import Committed, Writer
@@ -24,7 +25,11 @@ from storage.faults import arm
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from embeddings import TextKind
+    from indexing.runtime import Owner
+    from storage import Vectors
 
 T = TypeVar("T")
 
@@ -33,8 +38,12 @@ SMALL_STEPS: dict[str, object] = {
     "text.commit_interval_ms": 1,
     "storage.garbage_grace_days": 0,
     "recovery.crash_loop_starts": 100,
+    "embeddings.model": "none",
 }
 """Many batches and commits for few files, garbage that goes at once, and no end to the starts that may crash."""
+
+WITH_VECTORS: dict[str, object] = {"embeddings.model": "hashing-384", "embeddings.batch_chunks": 4}
+"""Overrides of `SMALL_STEPS`: vectors of a model without files, in small batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,8 @@ class Order:
     """the same for its worker processes"""
     acknowledged: str | None = None
     """file that gets a line ``hex(path) seq`` for every file whose commit was reported back"""
+    encoded: str | None = None
+    """file that gets a line for every call of the encoder before it is made: a JSON list of texts"""
     overrides: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -151,6 +162,8 @@ def _child(order: Order, answers: int) -> None:
             os.environ["_CODETROVE_FAULT"] = order.worker_fault
         if order.acknowledged is not None:
             _note_acknowledged(Path(order.acknowledged))
+        if order.encoded is not None:
+            _note_encoded(Path(order.encoded))
         arm(order.fault)
         report = asyncio.run(_index(order))
         os.write(answers, json.dumps(report).encode())
@@ -167,7 +180,21 @@ async def _index(order: Order) -> dict[str, object]:
         repository = await owner.register(Path(order.root))
         async with owner.job_for(repository) as job:
             report = await job.run()
-        return {"state": report.state, **asdict(report.tally), "rebuilt": owner.feed.rebuilt}
+        return {
+            "state": report.state,
+            **asdict(report.tally),
+            "rebuilt": owner.feed.rebuilt,
+            "vectors": await vectors_of(owner),
+        }
+
+
+async def vectors_of(owner: Owner) -> dict[str, object]:
+    """Wait for all vectors; returns how that went. Empty where the settings want none."""
+    if owner.vectors is None:
+        return {}
+    complete = await owner.vectors.drained()
+    assert owner.vectors.progress is not None, owner.vectors.problem
+    return {"complete": complete, **asdict(owner.vectors.progress)}
 
 
 def _note_acknowledged(path: Path) -> None:
@@ -183,6 +210,18 @@ def _note_acknowledged(path: Path) -> None:
         return result
 
     Writer.apply = noting  # type: ignore[method-assign]
+
+
+def _note_encoded(path: Path) -> None:
+    """Write down what the encoder is given: a kill takes the counters with it."""
+    notes = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    encode = HashingEncoder.encode
+
+    async def noting(self: HashingEncoder, texts: Sequence[str], kind: TextKind) -> Vectors:
+        os.write(notes, json.dumps(list(texts)).encode() + b"\n")
+        return await encode(self, texts, kind)
+
+    HashingEncoder.encode = noting  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from storage import (
     load_registry,
     open_for_reading,
 )
-from tests.faults.driver import settings_for
+from tests.faults.driver import settings_for, vectors_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -47,20 +47,21 @@ def small_tree(files: int = 12) -> dict[str, str]:
     return tree
 
 
-async def findings(data: Path) -> list[str]:
+async def findings(data: Path, overrides: Mapping[str, object] | None = None) -> list[str]:
     """What ``fsck`` finds wrong."""
-    report = await check(settings_for(data), repair=False)
+    report = await check(settings_for(data, overrides), repair=False)
     return [f"{finding.code}: {finding.message}" for finding in report.findings]
 
 
-async def from_scratch(data: Path, like: Path) -> None:
+async def from_scratch(data: Path, like: Path, overrides: Mapping[str, object] | None = None) -> None:
     """Index what the data directory ``like`` holds into a new one, from ``registry.json`` and the trees alone."""
     data.mkdir(mode=0o700)
     shutil.copy(like / "registry.json", data)
-    async with open_owner(settings_for(data)) as owner:
+    async with open_owner(settings_for(data, overrides)) as owner:
         for repository in owner.to_index_again:
             async with owner.job_for(repository) as job:
                 await job.run()
+        await vectors_of(owner)
 
 
 def rows(data: Path, query: str, *parameters: object) -> list[tuple[Any, ...]]:

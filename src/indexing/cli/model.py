@@ -41,6 +41,7 @@ def list_models(
 def fetch_model(
     context: typer.Context,
     name: str = typer.Argument(metavar="NAME", help="Name of a model, from 'codetrove model list'."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object at the end."),
 ) -> None:
     """Bring a model to this machine: its pinned revision, safetensors only, checked against its hash where known.
 
@@ -49,7 +50,7 @@ def fetch_model(
     from indexing.cli.model_run import run_fetch  # noqa: PLC0415
 
     invocation_of(context).settings()
-    raise typer.Exit(asyncio.run(run_fetch(name)))
+    raise typer.Exit(asyncio.run(run_fetch(name, as_json=as_json)))
 
 
 @commands.command("switch", epilog="Example: codetrove model switch all-minilm-l6-v2")

@@ -50,7 +50,7 @@ async def run_list(settings: Settings, *, as_json: bool) -> ExitCode:
     return ExitCode.OK
 
 
-async def run_fetch(name: str) -> ExitCode:
+async def run_fetch(name: str, *, as_json: bool) -> ExitCode:
     """Fetch a model; returns the exit code."""
     fetched = (0, 0)
 
@@ -60,6 +60,9 @@ async def run_fetch(name: str) -> ExitCode:
 
     async with updated(lambda: f"{name}: {size(fetched[0])} of {size(fetched[1])}"):
         path = await asyncio.to_thread(fetch, name, count)
+    if as_json:
+        say_json({"schema": 1, "name": name, "path": None if path is None else str(path)})
+        return ExitCode.OK
     say_result(f"{name} is in {path}" if path is not None else f"{name} needs no files")
     return ExitCode.OK
 

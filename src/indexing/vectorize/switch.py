@@ -128,12 +128,16 @@ class VectorService:
         Not to be awaited inside `searching`: the end of a change waits for the searches in the old collection.
         Raises what made a vectorizer fail.
         """
-        complete = True
-        for keeper in list(self._keepers.values()):
-            complete = await keeper.drained() and complete
+        asked = list(self._keepers.values())
+        ends = await asyncio.gather(*(keeper.drained() for keeper in asked), return_exceptions=True)
         while self._changes:
             await asyncio.wait(self._changes)
-        return complete
+        # What served before a change has no say any more, also if it failed.
+        kept = [end for keeper, end in zip(asked, ends, strict=True) if keeper.row.id in self._keepers]
+        for end in kept:
+            if isinstance(end, BaseException):
+                raise end
+        return all(end is True for end in kept)
 
     async def swept(self) -> None:
         """Wait until the vectors of what is gone are gone too."""

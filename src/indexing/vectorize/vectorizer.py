@@ -88,12 +88,13 @@ class Vectorizer:
 
     def nudge(self) -> None:
         """Look at the catalog again: something was committed, or became urgent."""
-        self._pipeline.nudge()
+        # After the end nobody would say once more that there is nothing to wait for.
+        if self._task is None or not self._task.done():
+            self._pipeline.nudge()
 
     async def drained(self) -> bool:
         """Wait until no point is pending; False if the work was stopped before. Raises what made it fail."""
-        if self._task is None or not self._task.done():
-            self.nudge()
+        self.nudge()
         await self._pipeline.idle.wait()
         if self._failure is not None:
             raise self._failure
