@@ -53,6 +53,8 @@ async def run_search(
             path_globs=tuple(path_globs),
             languages=tuple(language.lower() for language in languages),
             mode=mode,
+            max_hits_per_file=settings.search.max_hits_per_file,
+            max_allowed_ids=settings.search.max_allowed_ids,
         )
         result = await search(request, catalog=reader, text_index=index, vectors=vectors)
     cold = isinstance(vectors, NoVectors) and vectors.cold

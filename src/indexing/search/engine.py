@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from indexing.search.fuse import Fused, Leg, fuse
 from indexing.search.globs import path_filter
-from indexing.search.join import Shown, shown_of
+from indexing.search.join import Rows, rows_of
 from indexing.search.legs import NO_HITS, Filters, name_leg, path_leg, text_clauses, text_leg
 from indexing.search.present import Found, Manner, present
 from indexing.search.query import Query, analyse
@@ -18,11 +19,11 @@ from indexing.search.vector_leg import FIRST_NEIGHBOURS, LAST_NEIGHBOURS, Neighb
 from storage import hits
 
 if TYPE_CHECKING:
-    from indexing.search.vector_leg import VectorSource
-    from storage import Definition, Reader, TextClause, TextIndex
+    import sqlite3
 
-MAX_ALLOWED_IDS: Final = 20_000
-"""Path filters that accept more cuts than this are applied after the cut of a leg, which then widens."""
+    from indexing.search.join import Shown
+    from indexing.search.vector_leg import VectorSource
+    from storage import Definition, Reader, TextHits, TextIndex
 
 FIRST_LIMIT: Final = 200
 LAST_LIMIT: Final = 6_400
@@ -43,34 +44,45 @@ async def search(
     """
     query = analyse(request.query)
     filters = await _filters(request, catalog)
-    legs = _Legs(request, query, filters, catalog=catalog, text_index=text_index, vectors=vectors)
     if not request.repositories or filters.cut_ids == ():
         return SearchResult((), complete=True)
+    legs = _Legs(request, query, filters, catalog=catalog, text_index=text_index, vectors=vectors)
     await legs.begin(max(FIRST_LIMIT, 4 * request.k), max(FIRST_NEIGHBOURS, 4 * request.k))
     while True:
-        shown = await shown_of(catalog, legs.found(), filters)
-        named = shown.only(legs.names.scores())
-        defined = await hits.definitions_in(catalog, named) if named else {}
+        shown = legs.rows.shown()
+        defined = {chunk_id: found for chunk_id, found in legs.words.defined.items() if chunk_id in shown.chunks}
         fused = fuse(
             (
-                Leg("text", shown.only(legs.text.scores()), LEG_WEIGHTS["text"]),
+                Leg("text", shown.only(legs.words.text.scores()), LEG_WEIGHTS["text"]),
                 Leg("name", _name_scores(defined, query), LEG_WEIGHTS["name"]),
-                Leg("path", shown.only(legs.paths.scores()), LEG_WEIGHTS["path"]),
+                Leg("path", shown.only(legs.words.paths.scores()), LEG_WEIGHTS["path"]),
                 Leg("vector", shown.only(legs.near.scores), LEG_WEIGHTS["vector"]),
             )
         )
-        ranked = _ranked(fused, shown, defined, query, request.k)
+        ranked = _ranked(fused, shown, defined, query, request)
         full = len(ranked) >= request.k
         if full or not await legs.widen():
             break
     manner = Manner(query.words, request.snippet_lines, check_disk=request.check_disk)
-    found = await present(Found(ranked, fused, shown.places), catalog, manner)
+    of_ranked = Found(ranked, fused, shown.places)
     return SearchResult(
-        found,
+        await catalog.read(lambda connection: present(of_ranked, connection, manner)),
         complete=full or legs.exhausted,
         degraded=tuple(legs.degraded),
         cut_ids=tuple(dict.fromkeys(each.best.chunk.cut_id for each in ranked)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What the legs found that search words."""
+
+    text: TextHits = NO_HITS
+    names: TextHits = NO_HITS
+    paths: TextHits = NO_HITS
+    defined: Mapping[int, tuple[Definition, ...]] = field(default_factory=dict)
+    """by chunk, of those that the name leg found"""
+    rows: Rows = field(default_factory=Rows)
 
 
 class _Legs:
@@ -86,14 +98,16 @@ class _Legs:
         text_index: TextIndex,
         vectors: VectorSource | None,
     ) -> None:
-        self.text = self.names = self.paths = NO_HITS
+        self.words = _Words()
         self.near = Neighbours()
         self._query = query
+        self._clauses = text_clauses(query)
         self._filters = filters
         self._catalog = catalog
         self._index = text_index
         self._limit = self._neighbours = 0
-        self._words = request.mode != "vector"
+        self._paths_known = False
+        self._by_words = request.mode != "vector"
         self._vectors: VectorLeg | None = None
         alone = request.mode == "vector"
         if alone or (vectors is not None and request.mode == "hybrid"):
@@ -102,54 +116,59 @@ class _Legs:
     @property
     def exhausted(self) -> bool:
         """No leg has more to give."""
-        return self.text.exhausted and self.names.exhausted and self.near.exhausted
+        return self._words_exhausted and self.near.exhausted
 
     @property
     def degraded(self) -> Sequence[str]:
         """Why a leg gave nothing, or not all it could."""
         return self._vectors.degraded if self._vectors else ()
 
-    def found(self) -> dict[int, int]:
-        """The cut of every chunk found."""
-        cuts = dict(self.near.cuts)
-        for leg in (self.text, self.names, self.paths):
-            for hit in leg.hits:
-                cuts[hit.chunk_id] = hit.cut_id
-        return cuts
+    @property
+    def rows(self) -> Rows:
+        """What the catalog says of all that was found."""
+        return self.words.rows.merged(self.near.rows)
 
     async def begin(self, limit: int, neighbours: int) -> None:
         """Search with every leg at once."""
         self._limit, self._neighbours = limit, neighbours
-        clauses = text_clauses(self._query) if self._words else ()
-        # The longest chain of steps begins first.
-        legs = [] if self._vectors is None else [self._widen_vectors(self._vectors, neighbours)]
-        if self._words:
-            legs += [self._search_paths(clauses), self._widen_words(clauses, limit)]
+        legs = [] if self._vectors is None else [self._widen_vectors(self._vectors)]
+        if self._by_words:
+            legs.append(self._widen_words())
         await asyncio.gather(*legs)
 
     async def widen(self) -> bool:
         """Let every leg that has more go further; False when none has, or all are at their bound."""
         legs = []
-        if self._limit < LAST_LIMIT and not (self.text.exhausted and self.names.exhausted):
+        if self._limit < LAST_LIMIT and not self._words_exhausted:
             self._limit = min(4 * self._limit, LAST_LIMIT)
-            legs.append(self._widen_words(text_clauses(self._query), self._limit))
+            legs.append(self._widen_words())
         if self._vectors is not None and self._neighbours < LAST_NEIGHBOURS and not self.near.exhausted:
             self._neighbours = min(4 * self._neighbours, LAST_NEIGHBOURS)
-            legs.append(self._widen_vectors(self._vectors, self._neighbours))
+            legs.append(self._widen_vectors(self._vectors))
         await asyncio.gather(*legs)
         return bool(legs)
 
-    async def _widen_words(self, clauses: tuple[TextClause, ...], limit: int) -> None:
-        self.text, self.names = await asyncio.gather(
-            text_leg(self._index, clauses, self._filters, limit),
-            name_leg(self._index, self._query, self._filters, limit),
-        )
+    @property
+    def _words_exhausted(self) -> bool:
+        return not self._by_words or (self.words.text.exhausted and self.words.names.exhausted)
 
-    async def _search_paths(self, clauses: tuple[TextClause, ...]) -> None:
-        self.paths = await path_leg(self._catalog, self._index, self._query, clauses, self._filters)
+    async def _widen_words(self) -> None:
+        # All in one thread: a search of words takes a dozen steps, and to change threads costs as much as some of them.
+        self.words = await self._catalog.read(self._search_words)
+        self._paths_known = True
 
-    async def _widen_vectors(self, leg: VectorLeg, limit: int) -> None:
-        self.near = await leg.nearest(limit)
+    async def _widen_vectors(self, leg: VectorLeg) -> None:
+        self.near = await leg.nearest(self._neighbours)
+
+    def _search_words(self, connection: sqlite3.Connection) -> _Words:
+        index, filters, clauses = self._index, self._filters, self._clauses
+        text = text_leg(index, clauses, filters, self._limit)
+        names = name_leg(index, self._query, filters, self._limit)
+        # The files found by their paths are the same however far the other legs go.
+        paths = self.words.paths if self._paths_known else path_leg(connection, index, self._query, clauses, filters)
+        found = {hit.chunk_id: hit.cut_id for leg in (text, names, paths) for hit in leg.hits}
+        defined = hits.definitions_in(connection, [hit.chunk_id for hit in names.hits]) if names.hits else {}
+        return _Words(text, names, paths, defined, rows_of(connection, found, filters))
 
 
 async def _filters(request: SearchRequest, catalog: Reader) -> Filters:
@@ -157,8 +176,10 @@ async def _filters(request: SearchRequest, catalog: Reader) -> Filters:
     paths = path_filter(request.path_globs)
     if paths is None:
         return Filters(request.repositories, languages, None, None)
-    cut_ids = await hits.cuts_under(catalog, paths.prefixes, request.repositories, paths.accepts)
-    allowed = tuple(cut_ids) if len(cut_ids) <= MAX_ALLOWED_IDS else None
+    cut_ids = await catalog.read(
+        lambda connection: hits.cuts_under(connection, paths.prefixes, request.repositories, paths.accepts)
+    )
+    allowed = tuple(cut_ids) if len(cut_ids) <= request.max_allowed_ids else None
     return Filters(request.repositories, languages, paths, allowed)
 
 
@@ -172,7 +193,7 @@ def _ranked(
     shown: Shown,
     defined: Mapping[int, tuple[Definition, ...]],
     query: Query,
-    k: int,
+    request: SearchRequest,
 ) -> list[Ranked]:
     cosines = [each.places["vector"].score for each in fused.values() if "vector" in each.places]
     least = min(cosines, default=0.0)
@@ -184,4 +205,4 @@ def _ranked(
         vector = (each.places["vector"].score - least) / spread if "vector" in each.places else 0.0
         place = shown.places[chunk.cut_id][0]
         candidates.append(Candidate(chunk, place, each.score, text, defined.get(chunk_id, ()), vector))
-    return rank(candidates, query, k)
+    return rank(candidates, query, request.k, max_hits_a_file=request.max_hits_per_file)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final, NamedTuple
+
+import msgspec
 
 RANK_CONSTANT: Final = 60
 """k of Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
@@ -30,12 +32,13 @@ class LegPlace(NamedTuple):
     score: float
 
 
-@dataclass(slots=True)
-class Fused:
+# Hundreds are made for one search: a struct is made several times as fast as a dataclass.
+class Fused(msgspec.Struct):
     """A chunk's fused score and where it comes from."""
 
-    score: float = 0.0
-    places: dict[str, LegPlace] = field(default_factory=dict)
+    score: float
+    places: dict[str, LegPlace]
+    """by leg"""
 
 
 def fuse(legs: Sequence[Leg], constant: float = RANK_CONSTANT) -> dict[int, Fused]:
@@ -45,20 +48,15 @@ def fuse(legs: Sequence[Leg], constant: float = RANK_CONSTANT) -> dict[int, Fuse
     """
     fused: dict[int, Fused] = {}
     for leg in legs:
-        for chunk_id, place in _ranked(leg.scores).items():
+        name, weight = leg.name, leg.weight
+        rank, last = 0, None
+        for count, (chunk_id, score) in enumerate(sorted(leg.scores.items(), key=itemgetter(1), reverse=True), 1):
+            if score != last:
+                rank, last = count, score
             mine = fused.get(chunk_id)
             if mine is None:
-                mine = fused[chunk_id] = Fused()
-            mine.score += leg.weight / (constant + place.rank)
-            mine.places[leg.name] = place
+                fused[chunk_id] = Fused(weight / (constant + rank), {name: LegPlace(rank, score)})
+            else:
+                mine.score += weight / (constant + rank)
+                mine.places[name] = LegPlace(rank, score)
     return fused
-
-
-def _ranked(scores: Mapping[int, float]) -> dict[int, LegPlace]:
-    ranked: dict[int, LegPlace] = {}
-    rank, last = 0, None
-    for count, (chunk_id, score) in enumerate(sorted(scores.items(), key=itemgetter(1), reverse=True), 1):
-        if score != last:
-            rank, last = count, score
-        ranked[chunk_id] = LegPlace(rank, score)
-    return ranked

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,10 @@ from indexing.search.query import Query
 from storage import TextClause, TextField, TextHit, TextHits, TextQuery, hits
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from indexing.search.globs import PathFilter
-    from storage import Reader, TextIndex
+    from storage import TextIndex
 
 NO_HITS: Final = TextHits((), exhausted=True)
 MAX_FILES_BY_PATH: Final = 40
@@ -71,34 +72,32 @@ def name_clauses(query: Query) -> tuple[TextClause, ...]:
     return tuple(TextClause("symbol", name) for name in (*names, *sorted(query.joined)))
 
 
-async def text_leg(index: TextIndex, clauses: tuple[TextClause, ...], filters: Filters, limit: int) -> TextHits:
+def text_leg(index: TextIndex, clauses: tuple[TextClause, ...], filters: Filters, limit: int) -> TextHits:
     """The best chunks by BM25."""
-    return await asyncio.to_thread(index.search, filters.text_query(clauses), limit)
+    return index.search(filters.text_query(clauses), limit)
 
 
-async def name_leg(index: TextIndex, query: Query, filters: Filters, limit: int) -> TextHits:
+def name_leg(index: TextIndex, query: Query, filters: Filters, limit: int) -> TextHits:
     """Chunks in which a queried name is defined, in any case."""
     clauses = name_clauses(query)
-    if not clauses:
-        return NO_HITS
-    return await asyncio.to_thread(index.search, filters.text_query(clauses), limit)
+    return index.search(filters.text_query(clauses), limit) if clauses else NO_HITS
 
 
-async def path_leg(
-    reader: Reader, index: TextIndex, query: Query, clauses: tuple[TextClause, ...], filters: Filters
+def path_leg(
+    connection: sqlite3.Connection, index: TextIndex, query: Query, clauses: tuple[TextClause, ...], filters: Filters
 ) -> TextHits:
     """One chunk of each file whose path holds words of the query: the best by ``clauses``, else its first."""
-    scores = await _path_scores(reader, query, filters)
+    scores = _path_scores(connection, query, filters)
     if not scores:
         return NO_HITS
     limit = CHUNKS_BY_PATH * len(scores)
-    found = await asyncio.to_thread(index.search, filters.text_query(clauses, cut_ids=list(scores)), limit)
+    found = index.search(filters.text_query(clauses, cut_ids=list(scores)), limit)
     chosen: dict[int, tuple[int, float]] = {}
     for hit in found.hits:
         chosen.setdefault(hit.cut_id, (hit.chunk_id, hit.score))
     top = max((hit.score for hit in found.hits), default=1.0)
     others = [cut_id for cut_id in scores if cut_id not in chosen]
-    firsts = await hits.first_chunks(reader, others) if others else {}
+    firsts = hits.first_chunks(connection, others) if others else {}
     leg = [TextHit(chunk_id, cut_id, scores[cut_id]) for cut_id, chunk_id in firsts.items()]
     for cut_id, (chunk_id, score) in chosen.items():
         # The text decides only between files whose paths are equally good.
@@ -106,14 +105,13 @@ async def path_leg(
     return TextHits(tuple(leg), exhausted=True)
 
 
-async def _path_scores(reader: Reader, query: Query, filters: Filters) -> dict[int, float]:
+def _path_scores(connection: sqlite3.Connection, query: Query, filters: Filters) -> dict[int, float]:
     """By cut, for the best ``MAX_FILES_BY_PATH``: how well the best path that shows it fits the query."""
-    found, count = await asyncio.gather(
-        hits.entries_with_path_words(reader, query.path_words), hits.entry_count(reader)
-    )
+    known = hits.entries_with_path_words(connection, query.path_words)
+    found = known.entries
     if not found:
         return {}
-    total = max(count, 1)
+    total = max(known.total, 1)
     rarity = {word: query.words.get(word, 1.0) * math.log(1 + total / len(ids)) for word, ids in found.items()}
     rough: dict[int, float] = {}
     for word, ids in found.items():
@@ -122,8 +120,8 @@ async def _path_scores(reader: Reader, query: Query, filters: Filters) -> dict[i
             rough[entry_id] = rough.get(entry_id, 0.0) + weight
     considered = promising(rough)
     scores: dict[int, tuple[float, str, bytes]] = {}
-    for entry_id, cut_id, repository, path, language in await hits.shown_entries(
-        reader, considered, filters.repositories
+    for entry_id, cut_id, repository, path, language in hits.shown_entries(
+        connection, considered, filters.repositories
     ):
         if filters.languages is not None and language not in filters.languages:
             continue

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,10 +13,12 @@ from indexing.sources.paths import display, path_b64
 from storage import hits
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from indexing.search.fuse import Fused
     from indexing.search.rank import Ranked
     from indexing.search.records import SnippetLine
-    from storage import PlaceShown, Reader, ShownText
+    from storage import FoundChunk, PlaceShown
 
 MAX_ALSO_AT: Final = 10
 
@@ -43,26 +44,23 @@ class Manner:
     check_disk: bool
 
 
-async def present(found: Found, catalog: Reader, manner: Manner) -> tuple[Hit, ...]:
-    """The hits. One whose text went away since it was found is left out."""
+def present(found: Found, connection: sqlite3.Connection, manner: Manner) -> tuple[Hit, ...]:
+    """The hits. One whose text went away since it was found is left out. Reads catalog and disk."""
     if not found.ranked:
         return ()
-    texts, signatures = await asyncio.gather(
-        hits.texts_of(catalog, {each.best.chunk.cut_id for each in found.ranked}),
-        hits.signatures_of(catalog, [each.best.chunk.chunk_id for each in found.ranked]),
-    )
-    kept = [each for each in found.ranked if each.best.chunk.cut_id in texts]
-    # The disk is asked while the snippets are chosen.
-    asked = asyncio.get_running_loop().run_in_executor(None, _stale, kept, texts) if manner.check_disk else None
+    files = hits.packed_files(connection, {each.best.chunk.cut_id for each in found.ranked})
+    kept = [each for each in found.ranked if each.best.chunk.cut_id in files]
+    texts = {cut_id: file.text() for cut_id, file in files.items()}
+    signatures = signatures_in(files, (each.best.chunk for each in kept))
+    stale = _stale(kept, files) if manner.check_disk else {}
     highlighter = Highlighter(manner.words)
     bodies = [
-        texts[each.best.chunk.cut_id].text[each.start_byte : each.end_byte].decode("utf-8", "replace") for each in kept
+        texts[each.best.chunk.cut_id][each.start_byte : each.end_byte].decode("utf-8", "replace") for each in kept
     ]
     snippets = [
         highlighter.snippet(body, each.start_line, manner.snippet_lines)
         for body, each in zip(bodies, kept, strict=True)
     ]
-    stale = {} if asked is None else await asked
     return tuple(
         _hit(
             each,
@@ -70,7 +68,7 @@ async def present(found: Found, catalog: Reader, manner: Manner) -> tuple[Hit, .
             text=body,
             snippet=snippet,
             signature=signatures.get(each.best.chunk.chunk_id, ""),
-            sha256=texts[each.best.chunk.cut_id].sha256,
+            sha256=files[each.best.chunk.cut_id].sha256,
             stale=stale.get(each.best.place.entry_id),
         )
         for each, body, snippet in zip(kept, bodies, snippets, strict=True)
@@ -83,13 +81,25 @@ def printable_path(path: bytes) -> tuple[str, str | None]:
     return shown, None if shown.encode("utf-8", "surrogateescape") == path else path_b64(path)
 
 
-def _stale(ranked: Sequence[Ranked], texts: Mapping[int, ShownText]) -> dict[int, bool]:
+def signatures_in(files: Mapping[int, hits.PackedFile], chunks: Iterable[FoundChunk]) -> dict[int, str]:
+    """The signatures of chunks; each file's outline is unpacked once. Raises ``CatalogDamaged``."""
+    wanted: dict[int, list[int]] = {}
+    for chunk in chunks:
+        if chunk.cut_id in files:
+            wanted.setdefault(chunk.cut_id, []).append(chunk.chunk_id)
+    signatures: dict[int, str] = {}
+    for cut_id, chunk_ids in wanted.items():
+        signatures |= files[cut_id].signatures(chunk_ids)
+    return signatures
+
+
+def _stale(ranked: Sequence[Ranked], files: Mapping[int, hits.PackedFile]) -> dict[int, bool]:
     """By entry, for those that are on disk."""
     stale: dict[int, bool] = {}
     for each in ranked:
         place = each.best.place
         if place.in_worktree and place.entry_id not in stale:
-            stale[place.entry_id] = is_stale(place, texts[each.best.chunk.cut_id].sha256)
+            stale[place.entry_id] = is_stale(place, files[each.best.chunk.cut_id].sha256)
     return stale
 
 

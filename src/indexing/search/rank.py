@@ -9,8 +9,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
 
 from indexing.search.parts import identifier_parts
 from indexing.search.query import QueriedName, Query, run_together
@@ -95,9 +97,19 @@ class Ranked(NamedTuple):
 
 _File: TypeAlias = tuple[str, bytes]
 _Order: TypeAlias = tuple[float, str, bytes, int]
+"""Score (negative, so that the best comes first), repository, path, line."""
+
+_OWN: Final = ("definition", "text", "vector", "symbol_words")
 
 
-def rank(candidates: Sequence[Candidate], query: Query, limit: int, rules: Factors = FACTORS) -> list[Ranked]:
+def rank(
+    candidates: Sequence[Candidate],
+    query: Query,
+    limit: int,
+    rules: Factors = FACTORS,
+    *,
+    max_hits_a_file: int = MAX_HITS_A_FILE,
+) -> list[Ranked]:
     """The best ``limit`` hits, best first; ties by repository, path and line."""
     if not candidates:
         return []
@@ -125,23 +137,18 @@ def rank(candidates: Sequence[Candidate], query: Query, limit: int, rules: Facto
                     each.place, wants_tests=query.wants_tests, wants_asides=query.wants_asides, rules=rules
                 ),
             }
-        symbol = each.chunk.symbol
+        chunk = each.chunk
+        symbol = chunk.symbol
         by_name = by_symbol.get(symbol)
         if by_name is None:
             by_name = by_symbol[symbol] = symbol_words_factor(symbol, query, rules)
-        factors = {
-            "definition": definition_factor(each.definitions, query, rules) if each.definitions else 1.0,
-            "text": by_text,
-            "vector": by_vector,
-            "symbol_words": by_name,
-            **of_file,
-        }
-        score = each.fusion / top * math.prod(factors.values())
-        order = -round(score, 9), *file, each.chunk.start_line
-        scored.append(_Scored(order, each, file, score, factors))
+        defines = definition_factor(each.definitions, query, rules) if each.definitions else 1.0
+        own = defines, by_text, by_vector, by_name
+        score = each.fusion / top * math.prod(of_file.values(), start=defines * by_text * by_vector * by_name)
+        scored.append(_Scored((-round(score, 9), *file, chunk.start_line), each, score, own, of_file))
     # Candidates are no order of their own: those with equal keys stay as they came.
-    scored.sort(key=itemgetter(0))
-    return _spread(scored, limit, rules)
+    scored.sort(key=attrgetter("order"))
+    return [each.ranked() for each in _spread(scored, limit, rules, max_hits_a_file)]
 
 
 def definition_factor(definitions: Sequence[Definition], query: Query, rules: Factors = FACTORS) -> float:
@@ -231,74 +238,66 @@ def _covered(parts: Iterable[str], query: Query) -> float:
     return held / all_words if held else 0.0
 
 
-class _Scored(NamedTuple):
+# Hundreds are made for one search, and few of them become hits.
+class _Scored(msgspec.Struct):
     order: _Order
     candidate: Candidate
-    file: _File
     score: float
-    factors: dict[str, float]
+    own: tuple[float, float, float, float]
+    """factors of the chunk, as ``_OWN`` names them"""
+    of_file: dict[str, float]
+    repeat: float = 1.0
+    merged: tuple[int, int, int, int] | None = None
+    """first and last line, first and last byte, once another has joined it"""
+
+    def span(self) -> tuple[int, int, int, int]:
+        if self.merged is not None:
+            return self.merged
+        chunk = self.candidate.chunk
+        return chunk.start_line, chunk.end_line, chunk.start_byte, chunk.end_byte
+
+    def ranked(self) -> Ranked:
+        factors = {**dict(zip(_OWN, self.own, strict=True)), **self.of_file}
+        if self.repeat != 1.0:
+            factors["repeat"] = self.repeat
+        return Ranked(self.candidate, self.score, factors, *self.span())
 
 
-def _spread(scored: Sequence[_Scored], limit: int, rules: Factors) -> list[Ranked]:
-    """At most ``MAX_HITS_A_FILE`` hits a file, each after the first for less, adjacent ranges as one hit."""
-    by_file: dict[_File, list[tuple[_Order, Ranked]]] = {}
+def _spread(scored: Sequence[_Scored], limit: int, rules: Factors, max_hits_a_file: int) -> list[_Scored]:
+    """At most ``max_hits_a_file`` hits a file, each after the first for less, adjacent ranges as one hit."""
+    by_file: dict[_File, list[_Scored]] = {}
+    hits: list[_Scored] = []
     for each in scored:
-        chunk = each.candidate.chunk
-        mine = by_file.get(each.file)
+        _, repository, path, line = each.order
+        mine = by_file.get((repository, path))
         if mine is None:
-            by_file[each.file] = [(each.order, _hit(each))]
+            by_file[repository, path] = [each]
+            hits.append(each)
             continue
-        touching = next((at for at, (_, hit) in enumerate(mine) if _touch(hit, chunk)), None)
+        touching = next((hit for hit in mine if _touch(hit, each)), None)
         if touching is not None:
-            order, hit = mine[touching]
-            if each.score >= MERGED_SHARE * hit.score:
-                mine[touching] = order, _merged(hit, chunk)
-        elif len(mine) < MAX_HITS_A_FILE:
-            hit = _repeated(each, rules.repeat ** len(mine))
-            mine.append((_order(each.candidate, hit.score), hit))
-    flat = [each for found in by_file.values() for each in found]
-    flat.sort(key=itemgetter(0))
-    return [hit for _, hit in flat[:limit]]
+            if each.score >= MERGED_SHARE * touching.score:
+                touching.merged = _around(touching.span(), each.span())
+        elif len(mine) < max_hits_a_file:
+            each.repeat = rules.repeat ** len(mine)
+            each.score *= each.repeat
+            each.order = -round(each.score, 9), repository, path, line
+            mine.append(each)
+            hits.append(each)
+    hits.sort(key=attrgetter("order"))
+    return hits[:limit]
 
 
-def _hit(scored: _Scored) -> Ranked:
-    chunk = scored.candidate.chunk
-    return Ranked(
-        scored.candidate,
-        scored.score,
-        scored.factors,
-        chunk.start_line,
-        chunk.end_line,
-        chunk.start_byte,
-        chunk.end_byte,
-    )
-
-
-def _repeated(scored: _Scored, repeat: float) -> Ranked:
-    factors = scored.factors if repeat == 1.0 else {**scored.factors, "repeat": repeat}
-    return _hit(scored)._replace(score=scored.score * repeat, factors=factors)
-
-
-def _touch(hit: Ranked, chunk: FoundChunk) -> bool:
+def _touch(hit: _Scored, other: _Scored) -> bool:
     """Whether the ranges overlap or meet, and one hit of both is not too long."""
-    if hit.best.chunk.cut_id != chunk.cut_id:
+    if hit.candidate.chunk.cut_id != other.candidate.chunk.cut_id:
         return False
-    lines = max(hit.end_line, chunk.end_line) - min(hit.start_line, chunk.start_line) + 1
-    meets = chunk.start_byte <= hit.end_byte and hit.start_byte <= chunk.end_byte
-    return meets and lines <= MAX_MERGED_LINES
+    first_line, last_line, start, end = hit.span()
+    chunk = other.candidate.chunk
+    if chunk.start_byte > end or start > chunk.end_byte:
+        return False
+    return max(last_line, chunk.end_line) - min(first_line, chunk.start_line) < MAX_MERGED_LINES
 
 
-def _merged(hit: Ranked, chunk: FoundChunk) -> Ranked:
-    return Ranked(
-        hit.best,
-        hit.score,
-        hit.factors,
-        min(hit.start_line, chunk.start_line),
-        max(hit.end_line, chunk.end_line),
-        min(hit.start_byte, chunk.start_byte),
-        max(hit.end_byte, chunk.end_byte),
-    )
-
-
-def _order(candidate: Candidate, score: float) -> _Order:
-    return -round(score, 9), candidate.place.repository, candidate.place.path, candidate.chunk.start_line
+def _around(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    return min(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), max(one[3], other[3])

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from indexing.search.errors import BadRequest
 from indexing.search.fuse import LegPlace
+from indexing.search.rank import MAX_HITS_A_FILE
 
 HIT_SCHEMA: Final = 1
 """Version of a hit's JSON: raised when a key changes its meaning or goes; new keys may come without."""
@@ -36,6 +37,9 @@ class SearchRequest:
     """compare each hit's file with what was indexed (one lstat a file)"""
     mode: Mode = "hybrid"
     """hybrid without vectors is text"""
+    max_hits_per_file: int = MAX_HITS_A_FILE
+    max_allowed_ids: int = 20_000
+    """Path filters that accept more cuts than this are applied after the cut of a leg, which then widens."""
 
     def __post_init__(self) -> None:
         if not self.query.strip():
@@ -46,6 +50,11 @@ class SearchRequest:
             )
         if not 1 <= self.k <= MAX_K:
             raise BadRequest(f"k is {self.k}, it must be between 1 and {MAX_K}")
+        if self.max_hits_per_file < 1 or self.max_allowed_ids < 0:
+            raise BadRequest(
+                f"max_hits_per_file is {self.max_hits_per_file} and max_allowed_ids {self.max_allowed_ids};"
+                " they must be at least 1 and 0"
+            )
         if not 1 <= self.snippet_lines <= MAX_SNIPPET_LINES:
             raise BadRequest(f"snippet_lines is {self.snippet_lines}, it must be between 1 and {MAX_SNIPPET_LINES}")
         if max(len(self.path_globs), len(self.languages)) > MAX_FILTERS:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from indexing.search.errors import BadRequest, VectorSearchUnavailable
 from indexing.search.fuse import Fused, Leg, fuse
-from indexing.search.join import Shown, shown_of
 from indexing.search.legs import Filters
 from indexing.search.present import Found, Manner, present, printable_path
 from indexing.search.rank import Candidate, Ranked
@@ -17,6 +16,9 @@ from indexing.search.vector_leg import LAST_NEIGHBOURS, Neighbours, VectorSearch
 from storage import VectorStoreError, hits
 
 if TYPE_CHECKING:
+    import sqlite3
+
+    from indexing.search.join import Shown
     from storage import FoundChunk, Reader, Vectors
 
 FIRST_LIMIT: Final = 50
@@ -71,7 +73,7 @@ async def search_similar(request: SimilarRequest, *, catalog: Reader, vectors: V
     Raises BadRequest for a file or line that is not indexed, ``VectorSearchUnavailable`` where there are no vectors or
     the chunk's own cannot be had, and the errors of ``storage`` about the catalog.
     """
-    source, piece = await _source(request, catalog)
+    source, piece = await catalog.read(lambda connection: _source(connection, request))
     if vectors is None:
         raise VectorSearchUnavailable(
             "there are no vectors in this index; 'codetrove index PATH --until vectors' makes them"
@@ -83,7 +85,7 @@ async def search_similar(request: SimilarRequest, *, catalog: Reader, vectors: V
     limit = max(FIRST_LIMIT, 2 * request.k)
     while True:
         near = await _nearest(vectors, vector, limit, catalog, filters)
-        shown = await shown_of(catalog, near.cuts, filters)
+        shown = near.rows.shown()
         cosines = shown.only(near.scores)
         cosines.pop(source.chunk_id, None)
         full = len(cosines) >= request.k
@@ -92,7 +94,8 @@ async def search_similar(request: SimilarRequest, *, catalog: Reader, vectors: V
         limit = min(4 * limit, LAST_NEIGHBOURS)
     ranked, fused = _ranked(cosines, shown, request.k)
     manner = Manner({}, request.snippet_lines, check_disk=request.check_disk)
-    found = await present(Found(ranked, fused, shown.places), catalog, manner)
+    of_ranked = Found(ranked, fused, shown.places)
+    found = await catalog.read(lambda connection: present(of_ranked, connection, manner))
     waiting = (f"vectors: {vectors.waiting:,} of {vectors.chunks:,} chunks have none yet",) if vectors.waiting else ()
     return SimilarResult(
         printable_path(request.path)[0],
@@ -103,19 +106,19 @@ async def search_similar(request: SimilarRequest, *, catalog: Reader, vectors: V
     )
 
 
-async def _source(request: SimilarRequest, catalog: Reader) -> tuple[FoundChunk, bytes]:
+def _source(connection: sqlite3.Connection, request: SimilarRequest) -> tuple[FoundChunk, bytes]:
     """The chunk that holds the line (the first of several), and its text."""
     shown = printable_path(request.path)[0]
-    cut_id = await hits.cut_in_worktree(catalog, request.repository, request.path)
+    cut_id = hits.cut_in_worktree(connection, request.repository, request.path)
     if cut_id is None:
         raise BadRequest(f"{shown!r} is not indexed; 'codetrove index' takes it in unless it is left out")
-    chunks = await hits.chunks_of_cut(catalog, cut_id)
+    chunks = hits.chunks_of_cut(connection, cut_id)
     held = next((each for each in chunks if each.start_line <= request.line <= each.end_line), None)
-    text = (await hits.texts_of(catalog, [cut_id])).get(cut_id)
-    if held is None or text is None:
+    file = hits.packed_files(connection, [cut_id]).get(cut_id)
+    if held is None or file is None:
         lines = max((each.end_line for each in chunks), default=0)
         raise BadRequest(f"line {request.line} is not in {shown!r}, which was indexed with {lines} lines")
-    return held, text.text[held.start_byte : held.end_byte]
+    return held, file.text()[held.start_byte : held.end_byte]
 
 
 async def _vector_of(vectors: VectorSearch, chunk: FoundChunk, piece: bytes) -> Vectors:

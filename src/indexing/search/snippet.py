@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from itertools import accumulate
+from operator import or_
 from typing import Final
 
 from indexing.search.parts import identifier_parts
@@ -19,7 +22,6 @@ SIGNATURE_BONUS: Final = 0.5
 _BREAK = re.compile(r"\r\n|\n|\r")
 _WORD = re.compile(r"\w+")
 _Match = tuple[int, int, str]
-_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class Highlighter:
@@ -28,8 +30,13 @@ class Highlighter:
     def __init__(self, words: Mapping[str, float]) -> None:
         """``words`` are lower case, with their weights."""
         self._words = words
+        # Sets of words are numbers with a bit for each: a hundred are joined for a snippet.
+        self._bits = {word: 1 << number for number, word in enumerate(words)}
+        self._values: dict[int, float] = {}
+        self._sets: dict[str, int] = {}
+        """the words in each identifier of a line that holds one"""
         self._seen: dict[str, tuple[_Match, ...]] = {}
-        self._any = re.compile("|".join(map(re.escape, words))) if words else None
+        """where they stand in it; identifiers without any are absent"""
 
     def snippet(self, text: str, start_line: int, limit: int) -> tuple[SnippetLine, ...]:
         """The run of at most ``limit`` lines with the most different words of the query, the earliest of equal ones.
@@ -39,47 +46,76 @@ class Highlighter:
         lines = [line[:LONGEST_LINE] for line in _BREAK.split(text)]
         if not lines[-1]:
             lines.pop()
-        begin = self._best_run([self._words_in(line) for line in lines], limit)
+        begin = self._best_run(self._sets_by_line(lines), limit)
         return tuple(
             SnippetLine(start_line + at, lines[at], self._matches(lines[at]))
             for at in range(begin, min(begin + limit, len(lines)))
         )
 
-    def _best_run(self, words_by_line: list[AbstractSet[str]], limit: int) -> int:
+    def _best_run(self, sets_by_line: Sequence[int], limit: int) -> int:
         best_at, best = 0, -1.0
-        # A run that begins with a line without a match is never the only best one, but for the first.
-        begins = [at for at, words in enumerate(words_by_line[: len(words_by_line) - limit + 1]) if words or at == 0]
-        for at in begins or [0]:
-            inside = _NOTHING.union(*words_by_line[at : at + limit])
-            value = sum(self._words[word] for word in inside) + (SIGNATURE_BONUS if at == 0 else 0.0)
+        last = len(sets_by_line) - limit
+        for at, mine in enumerate(sets_by_line):
+            # A run that begins with a line without a match is never the only best one, but for the first.
+            if at and (at > last or not mine):
+                continue
+            inside = reduce(or_, sets_by_line[at : at + limit], 0)
+            value = self._value(inside) + (SIGNATURE_BONUS if at == 0 else 0.0)
             if value > best + 1e-9:
                 best_at, best = at, value
         return best_at
 
-    def _words_in(self, line: str) -> AbstractSet[str]:
-        # Most lines hold none of the words; one search in C tells.
-        if self._any is None or not self._any.search(line.lower()):
-            return _NOTHING
-        return {word for token in _WORD.findall(line) for _, _, word in self._inside(token)}
+    def _value(self, words: int) -> float:
+        value = self._values.get(words)
+        if value is None:
+            weights = self._words.values()
+            value = self._values[words] = sum(weight for bit, weight in enumerate(weights) if words >> bit & 1)
+        return value
+
+    def _sets_by_line(self, lines: Sequence[str]) -> list[int]:
+        """The words in each line. Most lines hold none, and most identifiers in the others neither."""
+        tokens = {number: _WORD.findall(lines[number]) for number in self._holding(lines)}
+        new = list(dict.fromkeys(token for each in tokens.values() for token in each if token not in self._sets))
+        self._sets.update(dict.fromkeys(new, 0))
+        for number in self._holding(new):
+            token = new[number]
+            found = self._seen[token] = self._look_inside(token)
+            self._sets[token] = reduce(or_, [self._bits[word] for _, _, word in found], 0)
+        sets_by_line = [0] * len(lines)
+        for number, each in tokens.items():
+            sets_by_line[number] = reduce(or_, map(self._sets.__getitem__, each), 0)
+        return sets_by_line
+
+    def _holding(self, texts: Sequence[str]) -> set[int]:
+        """Which of the texts, none of several lines, hold one of the words in any case.
+
+        All of them are searched as one text for one word after the other: in C, and few words are there at all.
+        """
+        whole = "\n".join(texts).lower()
+        begins: list[int] = []
+        numbers = set()
+        for word in self._words:
+            at = whole.find(word)
+            if at >= 0 and not begins:
+                begins = [0, *accumulate(len(text) + 1 for text in whole.split("\n"))]
+            while at >= 0:
+                number = bisect_right(begins, at) - 1
+                numbers.add(number)
+                at = whole.find(word, begins[number + 1])
+        return numbers
 
     def _matches(self, line: str) -> tuple[tuple[int, int], ...]:
         return tuple(
-            (match.start() + first, match.start() + end)
-            for match in _WORD.finditer(line)
-            for first, end, _ in self._inside(match[0])
+            [
+                (match.start() + first, match.start() + end)
+                for match in _WORD.finditer(line)
+                for first, end, _ in self._seen.get(match[0], ())
+            ]
         )
-
-    def _inside(self, token: str) -> tuple[_Match, ...]:
-        inside = self._seen.get(token)
-        if inside is None:
-            inside = self._seen[token] = self._look_inside(token)
-        return inside
 
     def _look_inside(self, token: str) -> tuple[_Match, ...]:
         """Where words of the query stand in an identifier: the whole of it, or parts."""
         lower = token.lower()
-        if self._any is None or not self._any.search(lower):
-            return ()
         if lower in self._words:
             return ((0, len(token), lower),)
         found = []

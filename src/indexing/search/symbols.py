@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from indexing.search.errors import BadRequest
-from indexing.search.present import printable_path
+from indexing.search.present import printable_path, signatures_in
 from indexing.search.query import QueriedName, queried_name
 from indexing.search.rank import WRONG_CASE_FIT, match_of, place_penalty
 from indexing.search.records import HIT_SCHEMA, MAX_K
@@ -17,7 +17,9 @@ from indexing.sources.paths import display
 from storage import Definition, FoundChunk, PlaceShown, TextClause, TextQuery, hits
 
 if TYPE_CHECKING:
-    from storage import Reader, TextIndex
+    import sqlite3
+
+    from storage import Reader, TextHits, TextIndex
 
 Matching: TypeAlias = Literal["exact", "prefix"]
 
@@ -100,24 +102,42 @@ async def find_symbol(
     if matching == "prefix":
         names += await asyncio.to_thread(text_index.symbols_with_prefix, wanted.name, MAX_NAMES_BY_PREFIX)
     query = TextQuery(tuple(TextClause("symbol", each) for each in names), repositories, languages)
-    chunks = await asyncio.to_thread(text_index.search, query, MAX_DEFINING_CHUNKS)
-    places = await hits.places_of(catalog, {hit.cut_id for hit in chunks.hits}, repositories)
+
+    def look_up(connection: sqlite3.Connection) -> tuple[tuple[SymbolHit, ...], bool]:
+        chunks = text_index.search(query, MAX_DEFINING_CHUNKS)
+        found = _definitions(connection, chunks, wanted, repositories, matching)
+        found.sort(key=_order)
+        return _shown(connection, found[:k]), chunks.exhausted
+
+    shown, exhausted = await catalog.read(look_up)
+    return SymbolResult(shown, exhausted and len(names) <= MAX_NAMES_BY_PREFIX)
+
+
+def _definitions(
+    connection: sqlite3.Connection,
+    chunks: TextHits,
+    wanted: QueriedName,
+    repositories: frozenset[str],
+    matching: Matching,
+) -> list[_Found]:
+    places = hits.places_of(connection, {hit.cut_id for hit in chunks.hits}, repositories)
     shown = [hit.chunk_id for hit in chunks.hits if hit.cut_id in places]
-    rows = await hits.chunks_by_id(catalog, shown)
+    rows = hits.chunks_by_id(connection, shown)
     found = []
-    for chunk_id, definitions in (await hits.definitions_in(catalog, shown)).items():
+    for chunk_id, definitions in hits.definitions_in(connection, shown).items():
         chunk = rows.get(chunk_id)
         for each in definitions:
             fit = _fit(each, wanted, matching)
             if chunk is not None and fit > 0:
                 found += [_Found(each, chunk, place, fit) for place in places[chunk.cut_id]]
-    found.sort(key=_order)
-    page = found[:k]
-    texts = await hits.texts_of(catalog, {each.chunk.cut_id for each in page})
-    lines = {cut_id: _BREAK.split(text.text) for cut_id, text in texts.items()}
-    signatures = await hits.signatures_of(catalog, [each.chunk.chunk_id for each in page])
-    complete = chunks.exhausted and len(names) <= MAX_NAMES_BY_PREFIX
-    return SymbolResult(tuple(_hit(each, lines, signatures) for each in page), complete)
+    return found
+
+
+def _shown(connection: sqlite3.Connection, page: Sequence[_Found]) -> tuple[SymbolHit, ...]:
+    files = hits.packed_files(connection, {each.chunk.cut_id for each in page})
+    lines = {cut_id: _BREAK.split(file.text()) for cut_id, file in files.items()}
+    signatures = signatures_in(files, (each.chunk for each in page))
+    return tuple(_hit(each, lines, signatures) for each in page)
 
 
 def _fit(definition: Definition, wanted: QueriedName, matching: Matching) -> float:

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from indexing.search.errors import VectorSearchUnavailable
+from indexing.search.join import Rows, with_places
 from indexing.vectorize.embedded_text import embedded_text
 from storage import FoundChunk, VectorStoreError, hits
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from embeddings import Encoder
     from indexing.search.legs import Filters
     from storage import Collection, Reader, Vectors
@@ -63,8 +66,8 @@ class Neighbours:
 
     scores: Mapping[int, float] = field(default_factory=dict)
     """cosine similarity by chunk id"""
-    cuts: Mapping[int, int] = field(default_factory=dict)
-    """the cut of each chunk"""
+    rows: Rows = field(default_factory=Rows)
+    """of the same chunks"""
     exhausted: bool = True
     """nothing else passes the filters"""
 
@@ -141,7 +144,8 @@ class VectorLeg:
         """The chunks that a path filter allows; None where there is none, or it allows too many to be listed."""
         if self._filters.cut_ids is None:
             return None
-        return await hits.external_ids_of(self._catalog, self._filters.cut_ids, vectors.collection.max_allowed_ids)
+        cut_ids, limit = self._filters.cut_ids, vectors.collection.max_allowed_ids
+        return await self._catalog.read(lambda connection: hits.external_ids_of(connection, cut_ids, limit))
 
     def _note(self, reason: str) -> None:
         self.degraded.append(f"vectors: {reason}")
@@ -168,10 +172,15 @@ async def neighbours_of(
         vector, limit, repositories=filters.repositories, languages=filters.languages, allowed_ids=allowed_ids
     )
     near = [hit for hit in found.hits if hit.score > 0] if only_similar else found.hits
-    known = await hits.chunks_under(catalog, [hit.id for hit in near])
+
+    def rows(connection: sqlite3.Connection) -> tuple[dict[bytes, FoundChunk], Rows]:
+        known = hits.chunks_under(connection, [hit.id for hit in near])
+        return known, with_places(connection, known.values(), filters)
+
+    known, of_known = await catalog.read(rows)
     return Neighbours(
-        {known[hit.id][0]: round(float(hit.score), _COSINE_DIGITS) for hit in near if hit.id in known},
-        dict(known.values()),
+        {known[hit.id].chunk_id: round(float(hit.score), _COSINE_DIGITS) for hit in near if hit.id in known},
+        of_known,
         exhausted=found.exhausted or len(near) < len(found.hits),
     )
 

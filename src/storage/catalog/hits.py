@@ -2,6 +2,8 @@
 
 A chunk is *shown* when an entry of a visible snapshot of an allowed repository points at its cut. Whatever an index
 found is joined here before anyone sees it, so that nothing dead or foreign is served (invariant I2).
+
+Synchronous, over one connection: ``Reader.read`` runs a function that calls several of these in one change of threads.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from storage.errors import CatalogDamaged
 from storage.outlines import signatures_in, symbols_in
 from storage.records import Stat
 from storage.texts import expand_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    import sqlite3
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from storage.catalog.reader import Reader
 
@@ -45,7 +49,7 @@ class PlaceShown(msgspec.Struct, frozen=True, gc=False):
     stat: Stat
 
 
-class FoundChunk(msgspec.Struct, frozen=True, gc=False):
+class FoundChunk(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A chunk's row."""
 
     chunk_id: int
@@ -78,6 +82,39 @@ class ShownText:
     sha256: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class PackedFile:
+    """Text and outline behind a cut, as they are stored: whoever unpacks them chooses the thread."""
+
+    packed_text: bytes
+    size: int
+    """bytes of the text"""
+    sha256: bytes
+    """of the file's bytes that the text was read from"""
+    first_chunk_id: int
+    outline: bytes
+
+    def text(self) -> bytes:
+        """The text. Raises ``CatalogDamaged`` if it does not decompress to its recorded size."""
+        return expand_text(self.packed_text, self.size)
+
+    def signatures(self, chunk_ids: Iterable[int]) -> dict[int, str]:
+        """The signatures of some of its chunks. Raises ``CatalogDamaged`` if the outline cannot be read."""
+        first = self.first_chunk_id
+        numbered = signatures_in(self.outline, [chunk_id - first for chunk_id in chunk_ids]) if self.outline else {}
+        return {first + number: signature for number, signature in numbered.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class PathWords:
+    """Which entries have which words in their paths."""
+
+    entries: Mapping[str, frozenset[int]]
+    """by word, for those that some but not too many paths hold"""
+    total: int
+    """how many entries there are at most, deleted ones included (the highest id)"""
+
+
 _PLACES = (
     "SELECT cut_id, entries.id, uuid, root, snapshots.name, snapshots.kind, entries.path, language, flags, size,"
     " mtime_ns, ctime_ns, inode FROM (SELECT value FROM json_each(?)) AS wanted"
@@ -90,10 +127,14 @@ _FIRST_PLACES = (
     f" (PARTITION BY cut_id ORDER BY kind DESC, uuid, name, path) AS number FROM ({_PLACES})) WHERE number <= ?"
 )
 _MANY_PLACES = 4_096
+# A hundred rows come faster as one of JSON, and the interpreter's lock is given up and taken once, not for each.
+_CHUNK = "chunk_id, cut_id, start_byte, end_byte, start_line, end_line, symbol, kind, scope"
+_decode_chunks = msgspec.json.Decoder(list[FoundChunk]).decode
+_read_ids = msgspec.json.Decoder(frozenset[int]).decode
 
 
-async def places_of(
-    reader: Reader,
+def places_of(
+    connection: sqlite3.Connection,
     cut_ids: Collection[int],
     repositories: Collection[str],
     accepts: Callable[[bytes], bool] | None = None,
@@ -106,10 +147,10 @@ async def places_of(
     if not cut_ids or not repositories:
         return {}
     limit = _MANY_PLACES if accepts is None else -1
-    rows = await reader.query(f"{_PLACES} LIMIT ?", (_json(cut_ids), _json(repositories), limit))
+    rows = connection.execute(f"{_PLACES} LIMIT ?", (_json(cut_ids), _json(repositories), limit)).fetchall()
     if len(rows) == limit:
         # Somewhere a cut lies in thousands of places: numbering them costs less than fetching them all.
-        rows = await reader.query(_FIRST_PLACES, (_json(cut_ids), _json(repositories), MAX_PLACES))
+        rows = connection.execute(_FIRST_PLACES, (_json(cut_ids), _json(repositories), MAX_PLACES)).fetchall()
     by_cut: dict[int, list[tuple[Any, ...]]] = {}
     for row in rows:
         if accepts is None or accepts(row[6]):
@@ -123,96 +164,87 @@ async def places_of(
     return places
 
 
-async def chunks_by_id(reader: Reader, chunk_ids: Collection[int]) -> dict[int, FoundChunk]:
+def chunks_by_id(connection: sqlite3.Connection, chunk_ids: Collection[int]) -> dict[int, FoundChunk]:
     """The rows of chunks; those that are gone are absent."""
-    rows = await reader.query(
-        "SELECT chunk_id, cut_id, start_byte, end_byte, start_line, end_line, symbol, kind, scope"
-        " FROM chunks WHERE chunk_id IN (SELECT value FROM json_each(?))",
+    ((rows,),) = connection.execute(
+        f"SELECT json_group_array(json_array({_CHUNK})) FROM chunks"  # noqa: S608  (no value goes into it)
+        " WHERE chunk_id IN (SELECT value FROM json_each(?))",
         (_json(chunk_ids),),
     )
-    return {row[0]: FoundChunk(*row) for row in rows}
+    return {chunk.chunk_id: chunk for chunk in _read_chunks(rows)}
 
 
-async def chunks_under(reader: Reader, external_ids: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
-    """``(chunk id, cut id)`` by external id; ids that the catalog does not know are absent."""
+def chunks_under(connection: sqlite3.Connection, external_ids: Sequence[bytes]) -> dict[bytes, FoundChunk]:
+    """The rows of chunks by external id; ids that the catalog does not know are absent."""
     # One parameter however many there are: JSON has no bytes, and every number of placeholders is another statement.
-    rows = await reader.query(
-        "WITH RECURSIVE wanted (at) AS"
+    ((places, rows),) = connection.execute(
+        "WITH RECURSIVE wanted (at) AS"  # noqa: S608  (no value goes into it)
         " (SELECT 1 WHERE length(?1) > 0 UNION ALL SELECT at + 16 FROM wanted WHERE at + 16 <= length(?1))"
-        " SELECT external_id, chunk_id, cut_id FROM wanted CROSS JOIN chunks ON external_id = substr(?1, at, 16)",
+        f" SELECT json_group_array(at / 16), json_group_array(json_array({_CHUNK}))"
+        " FROM wanted CROSS JOIN chunks ON external_id = substr(?1, at, 16)",
         (b"".join(external_ids),),
     )
-    return {external_id: (chunk_id, cut_id) for external_id, chunk_id, cut_id in rows}
+    return {external_ids[place]: chunk for place, chunk in zip(json.loads(places), _read_chunks(rows), strict=True)}
 
 
-async def external_ids_of(reader: Reader, cut_ids: Collection[int], limit: int) -> list[bytes] | None:
+def external_ids_of(connection: sqlite3.Connection, cut_ids: Collection[int], limit: int) -> list[bytes] | None:
     """The external ids of all chunks of some cuts; None when there are more than ``limit``."""
-    rows = await reader.query(
+    rows = connection.execute(
         "SELECT external_id FROM (SELECT value FROM json_each(?)) AS wanted"
         " CROSS JOIN chunks ON cut_id = wanted.value LIMIT ?",
         (_json(cut_ids), limit + 1),
-    )
+    ).fetchall()
     return None if len(rows) > limit else [external_id for (external_id,) in rows]
 
 
-async def cut_in_worktree(reader: Reader, repository: str, path: bytes) -> int | None:
+def cut_in_worktree(connection: sqlite3.Connection, repository: str, path: bytes) -> int | None:
     """The cut that a path of a repository's work tree shows; None where nothing is indexed at it."""
-    rows = await reader.query(
+    rows = connection.execute(
         "SELECT cut_id FROM repositories JOIN snapshots ON repository_id = repositories.id AND kind = 'worktree'"
         " CROSS JOIN entries ON snapshot_id = snapshots.id WHERE uuid = ? AND path = ? ORDER BY snapshots.name LIMIT 1",
         (repository, path),
-    )
+    ).fetchall()
     return rows[0][0] if rows else None
 
 
-async def chunks_of_cut(reader: Reader, cut_id: int) -> list[FoundChunk]:
+def chunks_of_cut(connection: sqlite3.Connection, cut_id: int) -> list[FoundChunk]:
     """All chunks of a cut, in order."""
-    rows = await reader.query(
-        "SELECT chunk_id, cut_id, start_byte, end_byte, start_line, end_line, symbol, kind, scope"
-        " FROM chunks WHERE cut_id = ? ORDER BY start_byte",
+    rows = connection.execute(
+        f"SELECT {_CHUNK} FROM chunks WHERE cut_id = ? ORDER BY start_byte",  # noqa: S608  (no value goes into it)
         (cut_id,),
     )
     return [FoundChunk(*row) for row in rows]
 
 
-async def signatures_of(reader: Reader, chunk_ids: Collection[int]) -> dict[int, str]:
-    """The signatures of chunks, for the few that are shown: each file's outline is unpacked for it."""
-    return {
-        first + number: signature
-        for first, body, numbers in await _outlines_of(reader, chunk_ids)
-        for number, signature in signatures_in(body, numbers).items()
-    }
-
-
-async def first_chunks(reader: Reader, cut_ids: Collection[int]) -> dict[int, int]:
+def first_chunks(connection: sqlite3.Connection, cut_ids: Collection[int]) -> dict[int, int]:
     """The chunk with which each cut begins."""
-    rows = await reader.query(
+    rows = connection.execute(
         "SELECT cut_id, MIN(chunk_id) FROM chunks WHERE cut_id IN (SELECT value FROM json_each(?)) GROUP BY cut_id",
         (_json(cut_ids),),
-    )
+    ).fetchall()
     return dict(rows)
 
 
-async def definitions_in(reader: Reader, chunk_ids: Collection[int]) -> dict[int, tuple[Definition, ...]]:
+def definitions_in(connection: sqlite3.Connection, chunk_ids: Collection[int]) -> dict[int, tuple[Definition, ...]]:
     """The definitions that begin in each chunk, in their order."""
     return {
         first + number: tuple(
             Definition(first + number, each.name, each.kind, each.scope, each.start_line, each.end_line)
             for each in symbols
         )
-        for first, body, numbers in await _outlines_of(reader, chunk_ids)
+        for first, body, numbers in _outlines_of(connection, chunk_ids)
         for number, symbols in symbols_in(body, numbers).items()
         if symbols
     }
 
 
-async def _outlines_of(reader: Reader, chunk_ids: Collection[int]) -> list[tuple[int, bytes, list[int]]]:
+def _outlines_of(connection: sqlite3.Connection, chunk_ids: Collection[int]) -> list[tuple[int, bytes, list[int]]]:
     """For each cut with one of the chunks: its first chunk, its outline, and which of its chunks are wanted, from 0."""
-    rows = await reader.query(
+    rows = connection.execute(
         "SELECT first_chunk_id, body, json_group_array(chunk_id - first_chunk_id) FROM chunks"
         " JOIN outlines USING (cut_id) WHERE chunk_id IN (SELECT value FROM json_each(?)) GROUP BY cut_id",
         (_json(chunk_ids),),
-    )
+    ).fetchall()
     return [(first, body, sorted(json.loads(numbers))) for first, body, numbers in sorted(rows)]
 
 
@@ -226,64 +258,81 @@ async def texts_of(reader: Reader, cut_ids: Collection[int]) -> dict[int, ShownT
     return {cut_id: ShownText(expand_text(body, size), sha256) for cut_id, size, body, sha256 in rows}
 
 
-async def entries_with_path_words(reader: Reader, words: Sequence[str]) -> dict[str, frozenset[int]]:
+def packed_files(connection: sqlite3.Connection, cut_ids: Collection[int]) -> dict[int, PackedFile]:
+    """Texts and outlines behind cuts, in one statement; cuts that are gone are absent."""
+    rows = connection.execute(
+        "SELECT cuts.id, texts.body, texts.size, sha256, COALESCE(first_chunk_id, 0), COALESCE(outlines.body, x'')"
+        " FROM cuts JOIN texts ON texts.id = text_id JOIN blobs ON blobs.id = blob_id"
+        " LEFT JOIN outlines ON outlines.cut_id = cuts.id WHERE cuts.id IN (SELECT value FROM json_each(?))",
+        (_json(cut_ids),),
+    ).fetchall()
+    return {row[0]: PackedFile(*row[1:]) for row in rows}
+
+
+def entries_with_path_words(connection: sqlite3.Connection, words: Sequence[str]) -> PathWords:
     """The entries whose path holds each word; words that more than ``MAX_FILES_PER_WORD`` paths hold are absent.
 
     Each word is matched as one quoted string, so that nothing in it is read as FTS5 syntax.
     """
     usable = [word for word in dict.fromkeys(words) if any(char.isalnum() for char in word) and "\0" not in word]
     if not usable:
-        return {}
+        return PathWords({}, 0)
     one = "SELECT ?, json_group_array(rowid) FROM (SELECT rowid FROM path_words WHERE words MATCH ? LIMIT ?)"
+    total = " UNION ALL SELECT NULL, COALESCE(MAX(id), 0) FROM entries"
     parameters = [each for word in usable for each in (word, _quoted(word), MAX_FILES_PER_WORD + 1)]
-    found = await reader.query(" UNION ALL ".join([one] * len(usable)), parameters)
-    entries = {word: frozenset(json.loads(ids)) for word, ids in found}
-    return {word: ids for word, ids in entries.items() if 0 < len(ids) <= MAX_FILES_PER_WORD}
+    *found, (_, count) = connection.execute(" UNION ALL ".join([one] * len(usable)) + total, parameters).fetchall()
+    entries = {word: _read_ids(ids) for word, ids in found if ids != "[]"}
+    return PathWords({word: ids for word, ids in entries.items() if len(ids) <= MAX_FILES_PER_WORD}, count)
 
 
-async def entry_count(reader: Reader) -> int:
-    """How many entries there are at most, deleted ones included (cheap: the highest id)."""
-    return int((await reader.query("SELECT COALESCE(MAX(id), 0) FROM entries"))[0][0])
-
-
-async def shown_entries(
-    reader: Reader, entry_ids: Collection[int], repositories: Collection[str]
+def shown_entries(
+    connection: sqlite3.Connection, entry_ids: Collection[int], repositories: Collection[str]
 ) -> list[tuple[int, int, str, bytes, str]]:
     """``(entry id, cut id, repository, path, language)`` of those entries that are shown in the repositories."""
-    return await reader.query(
+    return connection.execute(
         "SELECT entries.id, cut_id, uuid, entries.path, language FROM (SELECT value FROM json_each(?)) AS wanted"
         " CROSS JOIN entries ON entries.id = wanted.value JOIN snapshots ON snapshots.id = snapshot_id"
         " JOIN repositories ON repositories.id = repository_id"
         " WHERE (snapshots.kind = 'worktree' OR snapshots.complete)"
         " AND uuid IN (SELECT value FROM json_each(?))",
         (_json(entry_ids), _json(repositories)),
-    )
+    ).fetchall()
 
 
-async def cuts_under(
-    reader: Reader, prefixes: Collection[bytes], repositories: Collection[str], accepts: Callable[[bytes], bool]
+def cuts_under(
+    connection: sqlite3.Connection,
+    prefixes: Collection[bytes],
+    repositories: Collection[str],
+    accepts: Callable[[bytes], bool],
 ) -> list[int]:
     """Cuts shown at a path that ``accepts`` takes, ascending; only paths with one of the prefixes are asked for."""
     found: set[int] = set()
     for prefix in sorted(set(prefixes)):
         end = prefix[:-1] + bytes([prefix[-1] + 1]) if prefix and prefix[-1] < 255 else b"\xff" * 8
-        rows = await reader.query(
+        rows = connection.execute(
             "SELECT path, cut_id FROM snapshots JOIN repositories ON repositories.id = repository_id"
             " CROSS JOIN entries ON snapshot_id = snapshots.id"
             " WHERE (snapshots.kind = 'worktree' OR snapshots.complete)"
             " AND uuid IN (SELECT value FROM json_each(?)) AND path >= ? AND path < ?",
             (_json(repositories), prefix, end),
-        )
+        ).fetchall()
         found.update(cut_id for path, cut_id in rows if accepts(path))
     return sorted(found)
 
 
-async def roots_of(reader: Reader, repositories: Collection[str]) -> dict[str, bytes]:
+def roots_of(connection: sqlite3.Connection, repositories: Collection[str]) -> dict[str, bytes]:
     """The roots of repositories by uuid; those that do not exist are absent."""
-    rows = await reader.query(
+    rows = connection.execute(
         "SELECT uuid, root FROM repositories WHERE uuid IN (SELECT value FROM json_each(?))", (_json(repositories),)
-    )
+    ).fetchall()
     return dict(rows)
+
+
+def _read_chunks(rows: str) -> list[FoundChunk]:
+    try:
+        return _decode_chunks(rows)
+    except msgspec.MsgspecError as error:
+        raise CatalogDamaged(f"rows of chunks cannot be read: {error}; run 'codetrove fsck --repair'") from error
 
 
 def _place(row: Sequence[Any]) -> PlaceShown:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import tantivy
 
@@ -28,6 +28,9 @@ _MARKS_KEPT = 100
 
 _SCORE_DIGITS = 5
 _PAGE = 20_000
+
+_Hit: TypeAlias = tuple[float, int, int]
+"""Score (negative, so that the best comes first), chunk, cut."""
 
 
 class TextIndex:
@@ -170,15 +173,15 @@ class TextIndex:
                 # tantivy breaks ties by place in the segments, which differs from one index to the next.
                 hits = _hits(searcher, built, asked)
                 everything = len(hits) < asked
-                if everything or hits[-1].score < hits[limit - 1].score or asked >= MAX_WIDENED:
+                if everything or hits[-1][0] > hits[limit - 1][0] or asked >= MAX_WIDENED:
                     break
                 asked = min(asked * 4, max(MAX_WIDENED, limit))
         if everything and len(hits) <= limit:
-            return TextHits(tuple(hits), exhausted=True)
-        last = hits[limit - 1].score
-        complete = everything or hits[-1].score < last
-        kept = [hit for hit in hits if hit.score >= last] if complete else hits[:limit]
-        return TextHits(tuple(kept), exhausted=everything and len(kept) == len(hits))
+            return TextHits(_kept(hits), exhausted=True)
+        last = hits[limit - 1][0]
+        complete = everything or hits[-1][0] > last
+        kept = [hit for hit in hits if hit[0] <= last] if complete else hits[:limit]
+        return TextHits(_kept(kept), exhausted=everything and len(kept) == len(hits))
 
     def symbols_with_prefix(self, prefix: str, limit: int) -> list[str]:
         """Names of definitions (lower case) that begin with the prefix in any case, at most ``limit``, in order."""
@@ -269,18 +272,22 @@ def _document(source: TextDocument) -> tantivy.Document:
     return document
 
 
-def _hits(searcher: tantivy.Searcher, query: tantivy.Query, limit: int) -> list[TextHit]:
+def _hits(searcher: tantivy.Searcher, query: tantivy.Query, limit: int) -> list[_Hit]:
     """Hits by score and id. Sums of 32-bit floats depend on their order, so scores keep five digits."""
     found = searcher.search(query, limit, count=False).hits
     places = [place for _, place in found]
     chunk_ids = searcher.fast_field_values("chunk_id", places)
     cut_ids = searcher.fast_field_values("cut_id", places)
     hits = [
-        TextHit(int(chunk_id or 0), int(cut_id or 0), float(f"{score:.{_SCORE_DIGITS}g}"))
+        (-float(f"{score:.{_SCORE_DIGITS}g}"), int(chunk_id or 0), int(cut_id or 0))
         for (score, _), chunk_id, cut_id in zip(found, chunk_ids, cut_ids, strict=True)
     ]
-    hits.sort(key=lambda hit: (-hit.score, hit.chunk_id))
+    hits.sort()
     return hits
+
+
+def _kept(hits: Iterable[_Hit]) -> tuple[TextHit, ...]:
+    return tuple(TextHit(chunk_id, cut_id, -less) for less, chunk_id, cut_id in hits)
 
 
 def _ids_after(searcher: tantivy.Searcher, after: int, limit: int) -> list[int]:

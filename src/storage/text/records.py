@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import msgspec
+
 TEXT_SCHEMA_VERSION = 2
 """Version of the index layout: fields, tokenizers, what is fed to them. A watermark with another one means rebuild."""
 
@@ -72,8 +74,8 @@ class TextQuery:
     """if given, only chunks of these cuts"""
 
 
-@dataclass(frozen=True, slots=True)
-class TextHit:
+# Hundreds are made for one search: a struct is made four times as fast as a frozen dataclass.
+class TextHit(msgspec.Struct, frozen=True, gc=False):
     """A chunk that matched."""
 
     chunk_id: int

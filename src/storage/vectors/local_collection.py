@@ -33,7 +33,7 @@ from storage.vectors.records import (
     Vectors,
     check_ids,
 )
-from storage.vectors.scoring import cut_with_ties, pack_ids, unit_query, unit_rows
+from storage.vectors.scoring import pack_ids, unit_query, unit_rows
 
 MARKER_FILE = "marker.json"
 
@@ -300,10 +300,8 @@ class LocalCollection:
         query = query_of(unit_query(vector, self.spec.dimension))
         shards = [self._shards[name] for name in sorted(repositories & self._shards.keys())]
         if allowed is None:
-            found = [search_all(shard, query, k, languages) for shard in shards]
-        else:
-            found = [search_allowed(shard, query, k, languages, allowed) for shard in shards]
-        return cut_with_ties((hit for each in found for hit in each.hits), k, sum(each.matching for each in found))
+            return search_all(shards, query, k, languages)
+        return search_allowed(shards, query, k, languages, allowed)
 
     def _ids(self, after: bytes | None, limit: int) -> list[bytes]:
         return list(islice(merge(*(shard.ids(after, limit) for shard in self._shards.values())), limit))

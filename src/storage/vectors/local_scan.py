@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 Mask: TypeAlias = "NDArray[np.bool_]"
 Places: TypeAlias = "NDArray[np.intp]"
 
-_MARGIN = 2e-3
-"""Twice what a first-pass score can be off. The query is rounded to half precision there: at most 2**-11 of the sum of
-|q_i v_i|, which is at most 1 for unit vectors (Cauchy-Schwarz); the accumulation in float32 is far below that."""
+_FLOAT32_ROUNDING = 2.0**-24
+_LEAST = float(np.finfo(np.float32).min)
+"""Below every score, and above what stands for none."""
+
+_SCORE_ROUNDING = 1e-6
+"""What two exact scores that were rounded to six digits can have come closer."""
 
 _GATHER_BELOW = 0.5
 """Share of wanted rows below which copying them together is cheaper than scoring all."""
+
+_SAMPLE_ROWS = 8192
+"""Scores among which the least that the ``k`` best can have is looked for before all are compared with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,8 @@ class Query:
     """(dimension,)"""
     half: Rows
     """(1, dimension)"""
+    error: float
+    """how much a first-pass score can be off"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,46 +49,72 @@ class Scanned:
     """First-pass scores of the wanted rows of one matrix."""
 
     rows: Rows
-    places: Places
-    """(m,) indices into ``rows``"""
     scores: NDArray[np.float32]
-    """(m,)"""
+    """(m,); -inf for a row that is not wanted"""
+    places: Places | None
+    """(m,) indices into ``rows``; None when all were scored in their order"""
+    wanted: int
+    """how many rows are"""
 
 
 def query_of(unit: NDArray[np.float64]) -> Query:
-    """Prepare a query that ``unit_query`` returned."""
-    return Query(unit, unit.astype(np.float16)[None, :])
+    """Prepare a query that ``unit_query`` returned.
+
+    The first pass rounds the query to half precision, which moves an inner product with a row of unit length by at most
+    the length of the difference (Cauchy-Schwarz). Adding up n products in float32 adds n * 2**-24 of the sum of their
+    magnitudes, again at most 1 (N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1). A
+    row rounded to half precision is no longer than 1.001.
+    """
+    half = unit.astype(np.float16)
+    moved = float(np.linalg.norm(unit - half.astype(np.float64)))
+    return Query(unit, half[None, :], 1.001 * (moved + (unit.size + 2) * _FLOAT32_ROUNDING) + _SCORE_ROUNDING)
 
 
 def scan(rows: Rows, wanted: Mask, query: Query) -> Scanned:
     """Score the wanted rows, or more cheaply all of them where most are wanted."""
-    places = np.flatnonzero(wanted)
-    if not places.size:
-        return Scanned(rows, places, np.empty(0, np.float32))
-    if places.size < _GATHER_BELOW * len(rows):
-        return Scanned(rows, places, first_pass(rows[places], query))
+    count = int(np.count_nonzero(wanted))
+    if not count:
+        return Scanned(rows, np.empty(0, np.float32), None, 0)
+    if count < _GATHER_BELOW * len(rows):
+        places = np.flatnonzero(wanted)
+        return Scanned(rows, first_pass(rows[places], query), places, count)
     scores = first_pass(rows, query)
-    return Scanned(rows, places, scores if places.size == len(rows) else scores[places])
+    if count < len(rows):
+        scores[~wanted] = -np.inf
+    return Scanned(rows, scores, None, count)
 
 
 def best(scanned: Sequence[Scanned], k: int, query: Query) -> list[tuple[Places, NDArray[np.float64]]]:
     """For each scanned matrix the places and exact scores of rows that can be among the ``k`` best or tie with them."""
-    total = sum(each.scores.size for each in scanned)
-    if k < 1 or not total:
-        return [(each.places[:0], np.empty(0, np.float64)) for each in scanned]
-    floor = -np.inf
-    if total > k:
-        everything = np.concatenate([each.scores for each in scanned])
-        floor = float(np.partition(everything, total - k)[total - k]) - _MARGIN
+    nothing = np.empty(0, np.intp), np.empty(0, np.float64)
+    if k < 1:
+        return [nothing for _ in scanned]
+    # Both the k-th best and whatever comes above it may be off.
+    floor = _kth_best([each.scores for each in scanned], k) - 2 * query.error
     result = []
     for each in scanned:
-        places = each.places[each.scores >= floor]
+        if not each.wanted:
+            result.append(nothing)
+            continue
+        found = np.flatnonzero(each.scores >= max(floor, _LEAST))
+        places = found if each.places is None else each.places[found]
         result.append((places, exact_scores(each.rows[places], query.exact)))
     return result
 
 
+def _kth_best(scores: Sequence[NDArray[np.float32]], k: int) -> float:
+    """The k-th greatest of all scores; -inf where there are not so many."""
+    largest = max(scores, key=len, default=np.empty(0, np.float32))
+    floor = _kth(largest[:_SAMPLE_ROWS], k)
+    return _kth(np.concatenate([each[each >= floor] for each in scores]), k) if scores else floor
+
+
+def _kth(scores: NDArray[np.float32], k: int) -> float:
+    return float(np.partition(scores, scores.size - k)[scores.size - k]) if scores.size >= k else -np.inf
+
+
 def first_pass(rows: Rows, query: Query) -> NDArray[np.float32]:
-    """Inner products of shape (n,), good to about 5e-4."""
+    """Inner products of shape (n,), each good to ``query.error``."""
     if not len(rows):
         return np.empty(0, np.float32)  # numkong refuses to look at none
     return np.asarray(numkong.cdist(query.half, rows, "dot"), np.float32).reshape(-1)

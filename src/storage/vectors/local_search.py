@@ -1,17 +1,18 @@
-"""Search in one repository: exact through what is flat, new or narrowly filtered, by the graph through the rest."""
+"""Search in some repositories: exact through what is flat, new or narrowly filtered, by the graph through the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from storage.vectors.local_base import Base
 from storage.vectors.local_scan import Mask, Places, Query, Scanned, best, first_pass, scan
 from storage.vectors.local_shard import Shard
-from storage.vectors.scoring import Rows, exact_scores, pack_ids, unpack_ids
+from storage.vectors.records import VectorHits
+from storage.vectors.scoring import Rows, cut_with_ties, exact_scores, pack_ids, unpack_ids
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,78 +27,102 @@ _SAME = 1e-6
 """Difference below which two scores of the graph may come from equal rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What one repository has to say."""
+_Finder: TypeAlias = "Callable[[Places], list[bytes]]"
+"""Gives the ids of rows."""
 
-    hits: list[tuple[bytes, float]]
-    """At least its ``k`` best and all that tie with the last of them; not in order."""
-    matching: int
+
+@dataclass(slots=True)
+class _Gathered:
+    """What is found in all repositories, before the ``k`` best of it are known."""
+
+    scanned: list[Scanned] = field(default_factory=list)
+    finders: list[_Finder] = field(default_factory=list)
+    """of each scanned matrix"""
+    exact: list[tuple[Places, NDArray[np.float64], _Finder]] = field(default_factory=list)
+    """what has exact scores already"""
+    matching: int = 0
     """how many vectors pass the filters"""
 
+    def add(self, scanned: Scanned, finder: _Finder) -> None:
+        self.scanned.append(scanned)
+        self.finders.append(finder)
 
-def search_all(shard: Shard, query: Query, k: int, languages: frozenset[str] | None) -> Found:
-    """Search all vectors of the languages."""
-    scanned: list[Scanned] = []
-    finders: list[Callable[[Places], list[bytes]]] = []
-    base = shard.base
-    from_graph: list[tuple[bytes, float]] = []
-    matching = 0
-    if base is not None:
-        codes = base.codes(languages)
-        alive = shard.base_alive
-        wanted = alive if codes is None else alive & codes[base.languages]
-        matching = int(wanted.sum())
-        in_graph = base.manifest.graph_rows
-        if base.graph is not None:
-            numbers, scores = _nearest_in_graph(base, wanted[:in_graph], query, k)
-            from_graph = list(zip(unpack_ids(base.ids[base.place_of[numbers]]), scores.tolist(), strict=True))
-        scanned.append(scan(base.flat_rows, wanted[in_graph:], query))
-        finders.append(lambda places: unpack_ids(base.ids[base.place_of[places + in_graph]]))
-    for delta in shard.deltas:
-        codes = delta.codes(languages)
-        for number, block in enumerate(delta.blocks):
-            wanted = block.wanted(codes)
-            matching += int(wanted.sum())
-            scanned.append(scan(block.rows[: block.used], wanted, query))
-            finders.append(_delta_finder(delta.ids, number * len(block.rows)))
-    hits = from_graph
-    for (places, scores), finder in zip(best(scanned, k, query), finders, strict=True):
-        hits += zip(finder(places), scores.tolist(), strict=True)
-    return Found(hits, matching)
+    def cut(self, k: int, query: Query) -> VectorHits:
+        """The ``k`` best and all that tie with the last of them."""
+        exact = list(self.exact)
+        for (places, scores), finder in zip(best(self.scanned, k, query), self.finders, strict=True):
+            exact.append((places, scores, finder))
+        scores = np.concatenate([np.empty(0, np.float64), *(each[1] for each in exact)])
+        # Ids are made for those alone that stay: there may be thousands of others.
+        last = np.partition(scores, scores.size - k)[scores.size - k] if 1 <= k <= scores.size else -np.inf
+        hits: list[tuple[bytes, float]] = []
+        for places, found, finder in exact:
+            kept = found >= last
+            hits += zip(finder(places[kept]), found[kept].tolist(), strict=True)
+        return cut_with_ties(hits, k, self.matching)
+
+
+def search_all(shards: Sequence[Shard], query: Query, k: int, languages: frozenset[str] | None) -> VectorHits:
+    """Search all vectors of the languages in some repositories."""
+    gathered = _Gathered()
+    for shard in shards:
+        if shard.base is not None:
+            _search_base(gathered, shard.base, shard.base_alive, query, k=k, languages=languages)
+        for delta in shard.deltas:
+            codes = delta.codes(languages)
+            for number, block in enumerate(delta.blocks):
+                scanned = scan(block.rows[: block.used], block.wanted(codes), query)
+                gathered.matching += scanned.wanted
+                gathered.add(scanned, _delta_finder(delta.ids, number * len(block.rows)))
+    return gathered.cut(k, query)
 
 
 def search_allowed(
-    shard: Shard, query: Query, k: int, languages: frozenset[str] | None, allowed: Sequence[bytes]
-) -> Found:
+    shards: Sequence[Shard], query: Query, k: int, languages: frozenset[str] | None, allowed: Sequence[bytes]
+) -> VectorHits:
     """Search among the allowed ids alone, exactly; no two of them may be alike."""
-    scanned: list[Scanned] = []
-    names: list[list[bytes]] = []
-    base = shard.base
-    if base is not None:
-        packed = pack_ids(allowed)
-        numbers = base.find(packed)
-        here = numbers >= 0
-        here[here] = shard.base_alive[numbers[here]]
-        codes = base.codes(languages)
-        if codes is not None:
-            here[here] = codes[base.languages[numbers[here]]]
-        scanned.append(_scored(base.take(numbers[here]), query))
-        names.append(unpack_ids(packed[here]))
-    for delta in shard.deltas:
-        held = {id: found for id in allowed if (found := delta.get(id)) is not None} if delta.row_of else {}
-        kept = [id for id in held if languages is None or held[id][1] in languages]
-        if kept:
-            scanned.append(_scored(np.stack([held[id][0] for id in kept]), query))
-            names.append(kept)
-    hits: list[tuple[bytes, float]] = []
-    for (places, scores), ids in zip(best(scanned, k, query), names, strict=True):
-        hits += zip((ids[place] for place in places.tolist()), scores.tolist(), strict=True)
-    return Found(hits, sum(map(len, names)))
+    gathered = _Gathered()
+    packed = pack_ids(allowed)
+    for shard in shards:
+        base = shard.base
+        if base is not None:
+            numbers = base.find(packed)
+            here = numbers >= 0
+            here[here] = shard.base_alive[numbers[here]]
+            codes = base.codes(languages)
+            if codes is not None:
+                here[here] = codes[base.languages[numbers[here]]]
+            _add_rows(gathered, base.take(numbers[here]), unpack_ids(packed[here]), query)
+        for delta in shard.deltas:
+            held = {id: found for id in allowed if (found := delta.get(id)) is not None} if delta.row_of else {}
+            kept = [id for id in held if languages is None or held[id][1] in languages]
+            if kept:
+                _add_rows(gathered, np.stack([held[id][0] for id in kept]), kept, query)
+    return gathered.cut(k, query)
 
 
-def _scored(rows: Rows, query: Query) -> Scanned:
-    return Scanned(rows, np.arange(len(rows)), first_pass(rows, query))
+def _search_base(
+    gathered: _Gathered, base: Base, alive: Mask, query: Query, *, k: int, languages: frozenset[str] | None
+) -> None:
+    codes = base.codes(languages)
+    wanted = alive if codes is None else alive & codes[base.languages]
+    in_graph = base.manifest.graph_rows
+    if base.graph is not None:
+        near, scores = _nearest_in_graph(base, wanted[:in_graph], query, k)
+        gathered.exact.append((near, scores, _base_finder(base, 0)))
+        gathered.matching += int(np.count_nonzero(wanted[:in_graph]))
+    scanned = scan(base.flat_rows, wanted[in_graph:], query)
+    gathered.matching += scanned.wanted
+    gathered.add(scanned, _base_finder(base, in_graph))
+
+
+def _add_rows(gathered: _Gathered, rows: Rows, ids: list[bytes], query: Query) -> None:
+    gathered.matching += len(ids)
+    gathered.add(Scanned(rows, first_pass(rows, query), None, len(ids)), _delta_finder(ids, 0))
+
+
+def _base_finder(base: Base, first: int) -> _Finder:
+    return lambda places: unpack_ids(base.ids[base.place_of[places + first]])
 
 
 def _nearest_in_graph(base: Base, wanted: Mask, query: Query, k: int) -> tuple[Places, NDArray[np.float64]]:
@@ -106,7 +131,7 @@ def _nearest_in_graph(base: Base, wanted: Mask, query: Query, k: int) -> tuple[P
     The graph knows no filter: it is asked for more the fewer rows are wanted, until enough of them are. Where that
     costs more than scoring the wanted rows, they are scored.
     """
-    matching = int(wanted.sum())
+    matching = int(np.count_nonzero(wanted))
     asked = (k + _SPARE) * len(wanted) // max(matching, 1)
     while base.graph is not None and k > 0 and asked * _ROWS_PER_NEIGHBOUR <= matching:
         matches = base.graph.search(query.half[0], asked, threads=1)
@@ -122,5 +147,5 @@ def _nearest_in_graph(base: Base, wanted: Mask, query: Query, k: int) -> tuple[P
     return places, scores
 
 
-def _delta_finder(ids: Sequence[bytes], first: int) -> Callable[[Places], list[bytes]]:
+def _delta_finder(ids: Sequence[bytes], first: int) -> _Finder:
     return lambda places: [ids[first + place] for place in places.tolist()]

@@ -156,11 +156,19 @@ async def test_path_filters_apply_before_the_cut(world: Build, glob: str, wanted
     assert sorted(await built.paths("session cookies request", k=3, path_globs=(glob,))) == wanted
 
 
-async def test_path_filters_too_wide_to_be_listed_give_the_same(world: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_path_filters_too_wide_to_be_listed_give_the_same(world: Build) -> None:
     built = await world(FILES)
     listed = await built.paths("session cookies", path_globs=("net/**",))
-    monkeypatch.setattr("indexing.search.engine.MAX_ALLOWED_IDS", 0)
-    assert await built.paths("session cookies", path_globs=("net/**",)) == listed
+    assert await built.paths("session cookies", path_globs=("net/**",), max_allowed_ids=0) == listed
+
+
+async def test_a_file_gives_as_many_hits_as_the_request_allows(world: Build) -> None:
+    functions = "".join(f"def cookie_{number}(jar):\n" + "    jar.eat(cookie)\n" * 60 + "\n" for number in range(6))
+    built = await world({"jar.py": functions})
+    assert len(await built.paths("cookie jar")) == 3
+    assert len(await built.paths("cookie jar", max_hits_per_file=5)) == 5
+    with pytest.raises(BadRequest, match="max_hits_per_file is 0"):
+        await built.paths("cookie jar", max_hits_per_file=0)
 
 
 async def test_a_path_filter_shows_the_path_that_it_accepts(world: Build) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -256,18 +257,18 @@ async def test_chunks_that_wait_for_their_vectors_are_counted(world: Build) -> N
 async def test_the_query_is_encoded_while_words_are_searched(world: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     built = await world(FILES)
     vectors = await built.vectors(encoder := concepts())
-    encoding, searching = asyncio.Event(), asyncio.Event()
+    encoding, searching = threading.Event(), threading.Event()
     encode = encoder.encode
 
     async def encode_beside(texts: Sequence[str], kind: TextKind) -> Vectors:
         encoding.set()
-        await searching.wait()
+        assert await asyncio.to_thread(searching.wait, 20)
         return await encode(texts, kind)
 
-    async def search_beside(*arguments: object) -> object:
+    def search_beside(*arguments: object) -> object:
         searching.set()
-        await encoding.wait()
-        return await text_leg(*arguments)  # type: ignore[arg-type]
+        assert encoding.wait(20)
+        return text_leg(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(encoder, "encode", encode_beside)
     monkeypatch.setattr("indexing.search.engine.text_leg", search_beside)
