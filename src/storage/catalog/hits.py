@@ -218,11 +218,8 @@ def chunks_of_cut(connection: sqlite3.Connection, cut_id: int) -> list[FoundChun
 
 def first_chunks(connection: sqlite3.Connection, cut_ids: Collection[int]) -> dict[int, int]:
     """The chunk with which each cut begins."""
-    rows = connection.execute(
-        "SELECT cut_id, MIN(chunk_id) FROM chunks WHERE cut_id IN (SELECT value FROM json_each(?)) GROUP BY cut_id",
-        (_json(cut_ids),),
-    ).fetchall()
-    return dict(rows)
+    sql = "SELECT cut_id, MIN(chunk_id) FROM chunks WHERE cut_id IN (SELECT value FROM json_each(?)) GROUP BY cut_id"
+    return dict(connection.execute(sql, (_json(cut_ids),)).fetchall())
 
 
 def definitions_in(connection: sqlite3.Connection, chunk_ids: Collection[int]) -> dict[int, tuple[Definition, ...]]:
@@ -318,14 +315,6 @@ def cuts_under(
         ).fetchall()
         found.update(cut_id for path, cut_id in rows if accepts(path))
     return sorted(found)
-
-
-def roots_of(connection: sqlite3.Connection, repositories: Collection[str]) -> dict[str, bytes]:
-    """The roots of repositories by uuid; those that do not exist are absent."""
-    rows = connection.execute(
-        "SELECT uuid, root FROM repositories WHERE uuid IN (SELECT value FROM json_each(?))", (_json(repositories),)
-    ).fetchall()
-    return dict(rows)
 
 
 def _read_chunks(rows: str) -> list[FoundChunk]:
