@@ -162,7 +162,7 @@ class SearchSettings(_Group):
     max_k: Count = Field(200, ge=1, le=10_000, description="Most hits that can be asked for.")
     max_hits_per_file: Count = Field(3, ge=1, le=1000, description="Most hits of one file in an answer.")
     max_allowed_ids: Count = Field(
-        20_000, ge=100, le=1_000_000, description="Most chunks that a narrow filter hands to an index as a list."
+        20_000, ge=100, le=1_000_000, description="Most files that a narrow filter hands to an index as a list."
     )
 
     @model_validator(mode="after")

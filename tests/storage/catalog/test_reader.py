@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -137,3 +139,62 @@ async def test_reading_many_at_once_is_served_by_one_connection(filled: FilledCa
     async with open_reader(filled.path) as reader:
         results = await asyncio.gather(*(reader.deletions_after(0, 1) for _ in range(20)))
     assert results == [[]] * 20
+
+
+async def test_what_reads_one_after_the_other_shares_a_connection_that_sees_every_commit(filled: FilledCatalog) -> None:
+    def names(connection: sqlite3.Connection) -> tuple[int, list[bytes]]:
+        return id(connection), [path for (path,) in connection.execute("SELECT path FROM entries ORDER BY path")]
+
+    async with open_reader(filled.path) as reader:
+        first, before = await reader.read(names)
+        await asyncio.to_thread(filled.add, "new.py", "def new\n")
+        second, after = await reader.read(names)
+        assert (first, set(after) - set(before)) == (second, {b"new.py"})
+        kept: list[sqlite3.Connection] = await reader.read(lambda connection: [connection])
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        await asyncio.to_thread(kept[0].execute, "SELECT 1")
+
+
+async def test_what_reads_at_the_same_time_never_shares_a_connection(filled: FilledCatalog) -> None:
+    together = threading.Barrier(3, timeout=20)
+
+    def meet(connection: sqlite3.Connection) -> int:
+        together.wait()
+        return id(connection)
+
+    async with open_reader(filled.path) as reader:
+        for _ in range(2):
+            assert len(set(await asyncio.gather(*(reader.read(meet) for _ in range(3))))) == 3
+
+
+async def test_a_connection_whose_reader_failed_is_not_used_again(filled: FilledCatalog) -> None:
+    used: list[sqlite3.Connection] = []
+
+    def fail(connection: sqlite3.Connection) -> None:
+        used.append(connection)
+        connection.execute("SELECT * FROM nothing")
+
+    async with open_reader(filled.path) as reader:
+        with pytest.raises(StorageError, match="nothing"):
+            await reader.read(fail)
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            await asyncio.to_thread(used[0].execute, "SELECT 1")
+        assert await reader.read(lambda connection: connection.execute("SELECT 1").fetchall()) == [(1,)]
+
+
+async def test_a_connection_in_use_when_the_reader_closes_is_closed_after_it(filled: FilledCatalog) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    used: list[sqlite3.Connection] = []
+
+    def wait(connection: sqlite3.Connection) -> None:
+        used.append(connection)
+        begun.set()
+        assert go_on.wait(20)
+
+    async with open_reader(filled.path) as reader:
+        reading = asyncio.create_task(reader.read(wait))
+        assert await asyncio.to_thread(begun.wait, 20)
+    go_on.set()
+    await reading
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        await asyncio.to_thread(used[0].execute, "SELECT 1")
