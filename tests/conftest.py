@@ -13,6 +13,11 @@ from typing import TypeAlias
 import psutil
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import settings
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("no-clock", deadline=None)
+settings.load_profile("no-clock")
 
 PACKAGES = ("storage", "embeddings", "indexing")
 
