@@ -26,9 +26,9 @@ from storage import (
     TextIndexError,
     VectorStoreError,
     check_catalog,
-    collections,
     damage_mark,
     judge_mark,
+    kept_collections,
     load_registry,
     mark_damaged,
     note_served,
@@ -111,7 +111,7 @@ async def _check_vectors(directory: DataDirectory) -> list[Finding]:
     """Compare the vector store with what the catalog says is stored in it."""
     findings = []
     async with open_reader(directory.catalog) as reader:
-        kept = [row for row in await collections(reader) if row.state != "retired"]
+        kept = await kept_collections(reader)
         if not kept:
             return []
         store = await LocalStore.open_for_reading(directory.vectors)

@@ -16,9 +16,9 @@ from storage import (
     TextIndex,
     TextIndexError,
     chunks_past,
-    collections,
     damage_mark,
     failed_files,
+    kept_collections,
     open_reader,
     overview_of,
     point_counts,
@@ -154,11 +154,10 @@ def to_json(found: Status) -> dict[str, Any]:
 
 async def _vectors(reader: Reader) -> tuple[VectorStatus, ...]:
     found = []
-    for row in await collections(reader):
-        if row.state != "retired":
-            counts = await point_counts(reader, row.id)
-            counted = (counts.get(state, 0) for state in ("stored", "pending", "failed"))
-            found.append(VectorStatus(_model_name(row), row.state, *counted))
+    for row in await kept_collections(reader):
+        counts = await point_counts(reader, row.id)
+        counted = (counts.get(state, 0) for state in ("stored", "pending", "failed"))
+        found.append(VectorStatus(_model_name(row), row.state, *counted))
     return tuple(found)
 
 

@@ -16,7 +16,7 @@ from indexing.vectorize.keeper import Surroundings
 from indexing.vectorize.records import VectorizeSettings
 from indexing.vectorize.switch import ModelChoice, VectorService
 from indexing.vectorize.vector_cache import VectorCache
-from storage import EmbeddingCache, LocalStore, VectorStoreError, collections
+from storage import EmbeddingCache, LocalStore, VectorStoreError, collections, kept_collections
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -90,7 +90,7 @@ class OwnedVectors:
 
     async def _choose(self) -> None:
         """Decide which model the vectors are of: what the settings name, else what is stored, else what is here."""
-        rows = [row for row in await collections(self._reader) if row.state != "retired"]
+        rows = await kept_collections(self._reader)
         settings = self._settings.embeddings
         wanted = await asyncio.to_thread(_wanted, rows, settings.model)
         if wanted is None:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 from storage.catalog import hits
 from storage.catalog.backup import stage_restore, take_in_restore, write_backup
 from storage.catalog.check import CatalogFinding, check_catalog
-from storage.catalog.collections import CollectionRow, add_collection, collections, drop_retired, flip, retire
+from storage.catalog.collections import (
+    CollectionRow,
+    add_collection,
+    collections,
+    drop_retired,
+    flip,
+    kept_collections,
+    retire,
+)
 from storage.catalog.connection import open_for_reading, open_for_writing, translated
 from storage.catalog.damage import damage_mark, mark_damaged, set_aside
 from storage.catalog.dump import canonical_dump
@@ -258,6 +266,7 @@ __all__ = [
     "forget",
     "hits",
     "judge_mark",
+    "kept_collections",
     "last_deletion",
     "load_registry",
     "mark_damaged",

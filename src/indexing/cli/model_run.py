@@ -16,7 +16,7 @@ from indexing.cli.terminal import say, say_json, say_result, size, style_for
 from indexing.runtime import open_owner
 from indexing.settings import NO_MODEL
 from indexing.vectorize.embedded_text import TEMPLATE
-from storage import CatalogMissing, DataDirectory, collections, open_reader
+from storage import CatalogMissing, DataDirectory, kept_collections, open_reader
 
 if TYPE_CHECKING:
     from embeddings import KnownModel
@@ -107,10 +107,10 @@ async def _states(settings: Settings) -> dict[str, str]:
         return {}
     try:
         async with open_reader(DataDirectory(settings.storage.data_dir).catalog) as reader:
-            rows = await collections(reader)
+            rows = await kept_collections(reader)
     except CatalogMissing:
         return {}
-    return {resolved_from_json(row.model).spec.name: row.state for row in rows if row.state != "retired"}
+    return {resolved_from_json(row.model).spec.name: row.state for row in rows}
 
 
 def _model_json(model: KnownModel, state: str | None) -> dict[str, Any]:

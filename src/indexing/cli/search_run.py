@@ -37,9 +37,7 @@ async def run_search(
     as_json: bool,
 ) -> ExitCode:
     """Search and print; returns the exit code."""
-    k = settings.search.default_k if k is None else k
-    if not 1 <= k <= settings.search.max_k:
-        raise UsageError(f"-k {k} is outside 1 to {settings.search.max_k} (search.max_k)")
+    k = hits_wanted(settings, k)
     load_model = wait_model or mode == "vector"
     async with (
         open_for_search(settings) as (reader, index),
@@ -88,6 +86,14 @@ def say_reservations(result: SearchResult) -> None:
     stale = sorted({hit.root for hit in result.hits if hit.stale})
     if stale:
         say(f"codetrove: some files have changed since they were indexed; run: codetrove index {' '.join(stale)}")
+
+
+def hits_wanted(settings: Settings, k: int | None) -> int:
+    """Return how many hits are asked for at most; raises ``UsageError`` beyond what the settings allow."""
+    wanted = settings.search.default_k if k is None else k
+    if not 1 <= wanted <= settings.search.max_k:
+        raise UsageError(f"-k {wanted} is outside 1 to {settings.search.max_k} (search.max_k)")
+    return wanted
 
 
 def choose_repositories(repositories: Sequence[Repository], roots: Sequence[Path]) -> list[Repository]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexing.cli.exits import ExitCode, UsageError
-from indexing.cli.search_run import choose_repositories, print_hits, say_reservations
+from indexing.cli.search_run import choose_repositories, hits_wanted, print_hits, say_reservations
 from indexing.cli.terminal import say, say_json
 from indexing.reading import open_for_search
 from indexing.search import SimilarRequest, search_similar
@@ -30,9 +30,7 @@ async def run_similar(
     """Search and print; returns the exit code."""
     from indexing.reading import open_vectors  # noqa: PLC0415  (numpy comes with it)
 
-    k = settings.search.default_k if k is None else k
-    if not 1 <= k <= settings.search.max_k:
-        raise UsageError(f"-k {k} is outside 1 to {settings.search.max_k} (search.max_k)")
+    k = hits_wanted(settings, k)
     file, line = file_and_line(place)
     async with (
         open_for_search(settings) as (reader, _),

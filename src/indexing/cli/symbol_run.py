@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexing.cli.exits import ExitCode, UsageError
+from indexing.cli.exits import ExitCode
 from indexing.cli.hits_view import definition_line
-from indexing.cli.search_run import choose_repositories
+from indexing.cli.search_run import choose_repositories, hits_wanted
 from indexing.cli.terminal import say, say_json, say_result, style_for
 from indexing.reading import open_for_search
 from indexing.search import find_symbol
@@ -32,8 +32,7 @@ async def run_symbol(
     as_json: bool,
 ) -> ExitCode:
     """Look a name up and print its definitions; returns the exit code."""
-    if not 1 <= k <= settings.search.max_k:
-        raise UsageError(f"-k {k} is outside 1 to {settings.search.max_k} (search.max_k)")
+    k = hits_wanted(settings, k)
     async with open_for_search(settings) as (reader, index):
         chosen = choose_repositories(await reader.repositories(), roots)
         result = await find_symbol(

@@ -40,6 +40,11 @@ async def collections(reader: Reader) -> list[CollectionRow]:
     return [CollectionRow(*row) for row in await reader.query(_SELECT + " ORDER BY id")]
 
 
+async def kept_collections(reader: Reader) -> list[CollectionRow]:
+    """Return the collections that serve or are built, oldest first."""
+    return [row for row in await collections(reader) if row.state != "retired"]
+
+
 def collections_in(connection: sqlite3.Connection) -> list[CollectionRow]:
     """Return all collections, oldest first, as a transaction sees them."""
     return [CollectionRow(*row) for row in connection.execute(_SELECT + " ORDER BY id")]
