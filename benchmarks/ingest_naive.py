@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import tantivy
 
 from indexing.cutting import cut, extract, language_of
+from indexing.cutting.identifiers import compound_words
 from storage import compress_text
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def index_naively(root: Path, files: Sequence[str], data: Path, *, commit_each: 
             document = tantivy.Document()
             document.add_unsigned("chunk_id", chunk_id or 0)
             document.add_text("code", code.decode())
-            document.add_text("parts", chunk.words)
+            document.add_text("parts", compound_words(code))
             for symbol in chunk.symbols:
                 document.add_text("symbol", symbol.name)
             writer.add_document(document)

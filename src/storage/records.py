@@ -87,8 +87,6 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True, gc=False):
     docstring: str = ""
     symbols: tuple[Symbol, ...] = ()
     """Every definition that begins in the chunk, in order of its start."""
-    words: str = ""
-    """Parts of the compound identifiers in the chunk (camelCase, snake_case, digits), lower case, for text search."""
 
 
 @dataclass(frozen=True, slots=True)

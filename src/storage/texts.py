@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def compress_text(text: bytes, level: int = 3) -> bytes:
     """Return ``text`` as one zstd frame."""
-    return _compressor(level).compress(text)
+    return _of_thread.compressor(level).compress(text)
 
 
 def expand_text(body: bytes, size: int) -> bytes:
@@ -26,7 +26,7 @@ def expand_text(body: bytes, size: int) -> bytes:
     try:
         # The frame's header is looked at first: a flipped bit in it can ask for any amount of memory.
         recorded = zstandard.frame_content_size(body)
-        text = zstandard.ZstdDecompressor().decompress(body) if recorded == size else None
+        text = _of_thread.decompressor().decompress(body) if recorded == size else None
     except zstandard.ZstdError as error:
         message = f"a stored text of {size} bytes does not decompress: {error}; run 'codetrove fsck --repair'"
         raise CatalogDamaged(message) from error
@@ -36,21 +36,27 @@ def expand_text(body: bytes, size: int) -> bytes:
     return text
 
 
-class _Compressors(threading.local):
-    """Compressors by level, reused because a new one costs three times a small text; each belongs to one thread."""
+class _OfThread(threading.local):
+    """What (de)compresses, reused because a new one costs more than a small text; each belongs to one thread."""
 
     def __init__(self) -> None:
-        self.by_level: dict[int, zstandard.ZstdCompressor] = {}
+        self._compressors: dict[int, zstandard.ZstdCompressor] = {}
+        self._decompressor: zstandard.ZstdDecompressor | None = None
+
+    def compressor(self, level: int) -> zstandard.ZstdCompressor:
+        if level not in self._compressors:
+            import zstandard  # noqa: PLC0415  (only the processes that cut files compress)
+
+            made = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
+            self._compressors[level] = made
+        return self._compressors[level]
+
+    def decompressor(self) -> zstandard.ZstdDecompressor:
+        if self._decompressor is None:
+            import zstandard  # noqa: PLC0415  (only readers of texts pay for it)
+
+            self._decompressor = zstandard.ZstdDecompressor()
+        return self._decompressor
 
 
-_compressors = _Compressors()
-
-
-def _compressor(level: int) -> zstandard.ZstdCompressor:
-    compressor = _compressors.by_level.get(level)
-    if compressor is None:
-        import zstandard  # noqa: PLC0415  (only the processes that cut files compress)
-
-        compressor = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
-        _compressors.by_level[level] = compressor
-    return compressor
+_of_thread = _OfThread()

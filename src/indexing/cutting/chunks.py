@@ -1,4 +1,4 @@
-"""Chunks from their boundaries and the definitions of the text: lines, leading symbol, signature, words."""
+"""Chunks from their boundaries and the definitions of the text: lines, leading symbol, signature."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from indexing.cutting.definitions import BODIED_KINDS, CALLABLE_KINDS, Definition
-from indexing.cutting.identifiers import compound_words
 from indexing.cutting.lines import last_line_of, line_of, trimmed_end
 from indexing.cutting.signature import docstring_of, signature_of
 from storage import Chunk, Symbol
@@ -39,14 +38,11 @@ def build_chunks(
         leading = _leading(outer, begun)
         place = (start, end, line_of(lines, start), last_line_of(lines, start, end))
         symbols = tuple([_symbol(text, lines, definition) for definition in begun])
-        words = compound_words(piece)
         if leading is None:
-            chunks.append(Chunk(*place, words=words))
+            chunks.append(Chunk(*place))
         else:
             signature, docstring = signature_of(text, leading), docstring_of(text, leading)
-            chunks.append(
-                Chunk(*place, leading.name, leading.kind, leading.scope, signature, docstring, symbols, words)
-            )
+            chunks.append(Chunk(*place, leading.name, leading.kind, leading.scope, signature, docstring, symbols))
     return tuple(chunks)
 
 

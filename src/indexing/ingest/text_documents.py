@@ -1,4 +1,7 @@
-"""Makes the text index's documents, from a commit in memory or from rows of the catalog; both give the same."""
+"""Makes the text index's documents, from a commit in memory or from rows of the catalog; both give the same.
+
+The parts of compound identifiers are found here, not in the worker processes: these are the busier side.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 def documents_of_commit(added: NewChunks) -> list[TextDocument]:
     """Return the documents of the chunks that one commit added, in order of their ids."""
     text = expand_text(added.body, added.text_size)
+    pieces = [text[chunk.start_byte : chunk.end_byte] for chunk in added.chunks]
     return [
         TextDocument(
             chunk_id=chunk_id,
@@ -23,12 +27,12 @@ def documents_of_commit(added: NewChunks) -> list[TextDocument]:
             repository=added.repository,
             language=added.language,
             kind=chunk.kind,
-            code=text[chunk.start_byte : chunk.end_byte].decode(),
-            words=chunk.words,
-            symbols=tuple(symbol.name for symbol in chunk.symbols),
+            code=piece,
+            words=compound_words(piece),
+            symbols=tuple([symbol.name for symbol in chunk.symbols]),
             scope=chunk.scope,
         )
-        for chunk_id, chunk in enumerate(added.chunks, added.first_chunk_id)
+        for chunk_id, (chunk, piece) in enumerate(zip(added.chunks, pieces, strict=True), added.first_chunk_id)
     ]
 
 
@@ -44,7 +48,7 @@ def documents_of_rows(chunks: Sequence[StoredChunk], texts: Mapping[int, bytes])
                 repository=chunk.repository,
                 language=chunk.language,
                 kind=chunk.kind,
-                code=piece.decode(),
+                code=piece,
                 words=compound_words(piece),
                 symbols=chunk.symbols,
                 scope=chunk.scope,

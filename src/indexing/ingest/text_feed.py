@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-QUEUED_COMMITS = 64
+QUEUED_COMMITS = 16
 CHUNKS_A_PAGE = 2_000
 ROOM_POLL_SECONDS = 1.0
 COMMIT_SHARE = 6

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CATALOG_FILE = "catalog.db"
 BUSY_TIMEOUT_SECONDS = 30.0
 _PAGE_CACHE_KIB = 32_768
+_CHECKPOINT_PAGES = 4_000
+"""of the write-ahead log (16 MB): a page that is written often goes to the catalog's file once in that time"""
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -89,6 +91,7 @@ def open_for_writing(catalog: Path, *, busy_timeout: float = BUSY_TIMEOUT_SECOND
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute("PRAGMA temp_store = MEMORY")
         except BaseException:
             connection.close()

@@ -163,7 +163,7 @@ def commit_file(connection: sqlite3.Connection, version: FileVersion, *, reposit
         if found[2] != cut_id:
             _unshow_if_last(connection, found[2], now_ms)
     _forget_verdicts(connection, place)
-    _want_points(connection, cut_id)
+    _want_points(connection, cut_id, seq)
     return Committed(place, seq, added, changed=found is None or found[2] != cut_id)
 
 
@@ -265,11 +265,11 @@ def _ensure_text(connection: sqlite3.Connection, version: FileVersion, new: NewT
     ).fetchone()
     if text is None:
         sections = json.dumps([[part.label, part.start_line] for part in new.sections]) if new.sections else ""
-        text = connection.execute(
-            "INSERT INTO texts (blob_id, extractor, encoding, size, body, sections) VALUES (?,?,?,?,?,?)"
-            " RETURNING id, body, size",
+        cursor = connection.execute(
+            "INSERT INTO texts (blob_id, extractor, encoding, size, body, sections) VALUES (?,?,?,?,?,?)",
             (blob[0], version.extractor, new.encoding, new.size, new.body, sections),
-        ).fetchone()
+        )
+        text = (cursor.lastrowid, new.body, new.size)
     return blob[0], *text
 
 
@@ -309,7 +309,7 @@ def _unshow_if_last(connection: sqlite3.Connection, cut_id: int, now_ms: int) ->
     )
 
 
-def _want_points(connection: sqlite3.Connection, cut_id: int) -> None:
+def _want_points(connection: sqlite3.Connection, cut_id: int, seq: int) -> None:
     """Want a vector for every chunk of the cut in every serving or building collection that lacks it.
 
     A point that is about to be deleted is wanted again, under a new number: the deletion's acknowledgement comes late.
@@ -322,7 +322,7 @@ def _want_points(connection: sqlite3.Connection, cut_id: int) -> None:
         " WHERE chunks.cut_id = ? AND collections.state <> 'retired'"
         " ON CONFLICT DO UPDATE SET state = 'pending', reason = '', seq = excluded.seq, priority = 0, attempts = 0"
         " WHERE state = 'deleting'",
-        (next_seq(connection), cut_id),
+        (seq, cut_id),
     )
 
 

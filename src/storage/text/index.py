@@ -268,7 +268,7 @@ def _document(source: TextDocument) -> tantivy.Document:
     for name in source.symbols:
         document.add_text("symbol", name)
     if source.scope:
-        document.add_text("scope", words_of_code(source.scope))
+        document.add_text("scope", words_of_code(source.scope.encode()))
     return document
 
 

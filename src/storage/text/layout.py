@@ -42,15 +42,15 @@ _ASCII_WORDS = bytes(ord(chr(code).lower()) if chr(code).isalnum() or code == 0x
 _ASCII_WORDS += bytes(range(128, 256))
 
 
-def words_of_code(code: str) -> str:
-    """The words of a text in the order they stand in, lower case, separated by single spaces or more.
+def words_of_code(code: bytes) -> str:
+    """The words of a UTF-8 text in the order they stand in, lower case, separated by single spaces or more.
 
     The same words that the analyzer ``word`` finds. tantivy's tokenizer by regular expression takes three times as
     long as everything else it does for a chunk, and almost all code is ASCII, where a table does.
     """
     if code.isascii():
-        return code.encode().translate(_ASCII_WORDS).decode("ascii")
-    return " ".join(analyzer("word").analyze(code))
+        return code.translate(_ASCII_WORDS).decode("ascii")
+    return " ".join(analyzer("word").analyze(code.decode()))
 
 
 @cache

@@ -14,8 +14,7 @@ TEXT_SCHEMA_VERSION = 2
 TextField: TypeAlias = Literal["code", "parts", "symbol", "scope"]
 
 
-@dataclass(frozen=True, slots=True)
-class TextDocument:
+class TextDocument(msgspec.Struct, frozen=True, gc=False):
     """One chunk, as the text index sees it."""
 
     chunk_id: int
@@ -24,8 +23,8 @@ class TextDocument:
     """uuid"""
     language: str
     kind: str
-    code: str
-    """The text of the chunk, as it stands in the file."""
+    code: bytes
+    """The text of the chunk, as it stands in the file, in UTF-8."""
     words: str
     """Parts of the compound identifiers in it: lower case, joined by spaces."""
     symbols: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ import pytest
 
 from embeddings import Encoder, EncoderSpec, TextKind, Vectors
 from indexing.cutting import EXTRACTOR_VERSION, cut, extract, identifier_parts, language_of
+from indexing.cutting.identifiers import compound_words
 from indexing.ingest.path_words import path_words
 from indexing.search import (
     SearchRequest,
@@ -213,8 +214,8 @@ def _commit(
                 repository=uuid,
                 language=language,
                 kind=chunk.kind,
-                code=extracted.text[chunk.start_byte : chunk.end_byte].decode(),
-                words=chunk.words,
+                code=extracted.text[chunk.start_byte : chunk.end_byte],
+                words=compound_words(extracted.text[chunk.start_byte : chunk.end_byte]),
                 symbols=tuple(symbol.name for symbol in chunk.symbols),
                 scope=chunk.scope,
             )

@@ -20,7 +20,7 @@ MARK = Watermark(catalog="c-1", incarnation="i-1", chunk_id=7, deletion=3)
 
 def document(chunk_id: int, code: str, **fields: object) -> TextDocument:
     values = {"cut_id": chunk_id, "repository": "r1", "language": "python", "kind": "function", "words": ""}
-    return TextDocument(chunk_id=chunk_id, code=code, **(values | fields))  # type: ignore[arg-type]
+    return TextDocument(chunk_id=chunk_id, code=code.encode(), **(values | fields))  # type: ignore[arg-type]
 
 
 def query(*texts: str, **filters: object) -> TextQuery:

@@ -26,7 +26,7 @@ mark = index.watermark()
 number = mark.chunk_id if mark else 0
 while True:
     chunks = range(number + 1, number + 4)
-    index.add([TextDocument(each, each, "r1", "python", "", "alpha", "") for each in chunks])
+    index.add([TextDocument(each, each, "r1", "python", "", b"alpha", "") for each in chunks])
     number += 3
     index.commit(Watermark("c", "i", number, 0))
     sys.stdout.write(f"{number}\\n")
@@ -36,7 +36,12 @@ while True:
 
 def fill(path: Path, count: int = 50) -> None:
     index = TextIndex.open(path, heap_bytes=HEAP_BYTES, threads=1)
-    index.add([TextDocument(number, number, "r1", "python", "", f"alpha b{number}", "") for number in range(1, count)])
+    index.add(
+        [
+            TextDocument(number, number, "r1", "python", "", f"alpha b{number}".encode(), "")
+            for number in range(1, count)
+        ]
+    )
     index.commit(Watermark("c", "i", count - 1, 0))
     index.close()
 
