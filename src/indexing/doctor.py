@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from indexing.cutting.grammars import grammar
 from indexing.ingest.messages import WorkerSetup
 from indexing.ingest.worker_process import WorkerProcess, WorkerStartFailed
-from indexing.sources import Rules
 from storage import DataDirectory, StorageError, migrate, open_for_writing
 
 if TYPE_CHECKING:
@@ -173,7 +172,7 @@ def grammars() -> Check:
 
 async def worker(scratch: Path) -> Check:
     """Start a worker process on the catalog in ``scratch``."""
-    setup = WorkerSetup(catalog=str(scratch / "catalog.db"), rules=Rules(), cpu_seconds=10, zstd_level=1)
+    setup = WorkerSetup(catalog=str(scratch / "catalog.db"), cpu_seconds=10, zstd_level=1)
     process = WorkerProcess(setup, directory=scratch, wall_seconds=30)
     try:
         await process.start()

@@ -13,13 +13,17 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING
 
+from indexing.flags import Flags
 from indexing.ingest.job import IndexJob, JobSettings
 from indexing.ingest.messages import WorkerSetup
+from indexing.ingest.permits import Permits
+from indexing.ingest.pool import PoolSettings, WorkerPool
 from indexing.ingest.text_feed import TextFeed
-from indexing.ingest.worker_process import WorkerProcess
+from indexing.memory_guard import GuardSettings, MemoryGuard
 from indexing.recovery import bring_back, enter_writer, guard_against_crash_loop
 from indexing.roots import look_at_root, rules_for
-from indexing.settings import NO_MODEL
+from indexing.service import IndexingService
+from indexing.settings import MIB, NO_MODEL
 from storage import (
     CatalogDamaged,
     DataDirectory,
@@ -39,8 +43,9 @@ from storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from indexing.memory_guard import Verdict
     from indexing.settings import Settings
     from indexing.sources import Rules
     from indexing.vectors import OwnedVectors
@@ -59,6 +64,8 @@ class Owner:
     writer: Writer
     reader: Reader
     feed: TextFeed
+    pool: WorkerPool
+    flags: Flags
     incarnation: Incarnation
     messages: list[str] = field(default_factory=list)
     """What a user should know of the start: a restore, a catalog moved aside."""
@@ -66,9 +73,14 @@ class Owner:
     """Repositories that were never indexed to the end of a job: their catalog was lost, or their first job crashed."""
     unreachable: dict[str, bytes] = field(default_factory=dict)
     """{uuid: root} of repositories that a lost catalog held and that cannot come back now."""
-    job: IndexJob | None = None
+    jobs: dict[str, IndexJob] = field(default_factory=dict)
+    """{repository uuid: job} of those that run"""
+    memory: Verdict | None = None
+    """What the memory guard said last."""
     vectors: OwnedVectors | None = None
     """None where the settings want text search only."""
+    service: IndexingService = field(init=False)
+    """Takes and runs jobs; opened right after the owner is made."""
 
     def _rules_for(self, repository: Repository, others: Sequence[Repository]) -> Rules:
         roots = [other.root.path for other in others]
@@ -93,22 +105,16 @@ class Owner:
         await asyncio.to_thread(_save_roots, self.directory.path, roots)
 
     @asynccontextmanager
-    async def job_for(self, repository: Repository) -> AsyncIterator[IndexJob]:
-        """Prepare a job that brings a repository up to date; its worker process ends with the context."""
+    async def job_for(self, repository: Repository, job_id: str = "") -> AsyncIterator[IndexJob]:
+        """Prepare the run of an accepted job, or of one that brings a repository up to date."""
         others = await self.reader.repositories()
         rules = await asyncio.to_thread(self._rules_for, repository, others)
         settings = self.settings
-        setup = WorkerSetup(
-            catalog=str(self.directory.catalog),
-            rules=rules,
-            cpu_seconds=settings.indexing.parse_cpu_seconds,
-            zstd_level=settings.storage.zstd_level,
-        )
-        worker = WorkerProcess(setup, directory=self.directory.path, wall_seconds=settings.indexing.worker_wall_seconds)
         job = IndexJob(
             repository,
             JobSettings(
                 rules=rules,
+                concurrent_workers=settings.indexing.concurrent_workers,
                 batch_files=settings.indexing.worker_batch_size,
                 batch_bytes=settings.indexing.worker_batch_bytes,
                 queue_batches=settings.indexing.queue_batches,
@@ -117,25 +123,39 @@ class Owner:
             writer=self.writer,
             reader=self.reader,
             feed=self.feed,
-            workers=[worker],
+            pool=self.pool,
             incarnation=self.incarnation,
+            job_id=job_id,
         )
-        self.job = job
+        job.gate.hold_back(self.memory.reason if self.memory is not None and self.memory.is_pressed else "")
+        self.jobs[repository.uuid] = job
         try:
             yield job
         finally:
-            self.job = None
-            await worker.aclose()
+            if self.jobs.get(repository.uuid) is job:
+                del self.jobs[repository.uuid]
 
     def waits_for_room(self, waits: bool) -> None:  # noqa: FBT001 - a callback with one argument
-        """Show in the job's progress that the disk is full, or no longer."""
-        if self.job is not None:
-            self.job.counters.waiting = "disk is full" if waits else ""
+        """Show in the jobs' progress that the disk is full, or no longer."""
+        for job in self.jobs.values():
+            job.counters.waiting = "disk is full" if waits else ""
 
-    def count_searchable(self, chunks: int) -> None:
-        """Count chunks that have just become findable."""
-        if self.job is not None:
-            self.job.counters.searchable_chunks += chunks
+    def count_searchable(self, chunks: Mapping[str, int]) -> None:
+        """Count chunks that have just become findable, by the uuid of their repository."""
+        for repository, count in chunks.items():
+            if repository in self.jobs:
+                self.jobs[repository].counters.searchable_chunks += count
+
+    def wanted_workers(self) -> int:
+        """Return how many workers may run at once by the settings and flags."""
+        return self.settings.indexing.concurrent_workers if self.flags.enable_parallel else 1
+
+    def heed(self, verdict: Verdict) -> None:
+        """Let as many workers run as the memory allows, and plan nothing new while it is nearly full."""
+        self.memory = verdict
+        self.pool.permits.set_limit(verdict.limit)
+        for job in self.jobs.values():
+            job.gate.hold_back(verdict.reason if verdict.is_pressed else "")
 
 
 @asynccontextmanager
@@ -178,8 +198,17 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
             await stack.enter_async_context(feed)
             if feed.rebuilt:
                 messages.append(f"the text index was rebuilt from the catalog: {feed.rebuilt}")
-            owner = Owner(settings, directory, writer, reader, feed, incarnation, messages, returning, unreachable)
+            pool = _pool(settings, directory)
+            stack.push_async_callback(pool.aclose)
+            registry = await asyncio.to_thread(load_registry, directory.path)
+            flags = Flags(settings, directory.path, registry.flags)
+            owner = Owner(
+                settings, directory, writer, reader, feed, pool, flags, incarnation, messages, returning, unreachable
+            )
             await owner.save_registry()
+            await stack.enter_async_context(_memory_guard(owner))
+            service = IndexingService(writer, reader, owner.job_for, incarnation=incarnation.id)
+            owner.service = await stack.enter_async_context(service)
             if settings.embeddings.model != NO_MODEL:
                 owner.vectors = await stack.enter_async_context(_vectors(owner))
             await asyncio.to_thread(note_served, directory.starts)
@@ -193,6 +222,36 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
                 # A refusal with its reason is no crash.
                 await asyncio.to_thread(note_served, directory.starts)
             raise
+
+
+def _pool(settings: Settings, directory: DataDirectory) -> WorkerPool:
+    indexing = settings.indexing
+    setup = WorkerSetup(
+        catalog=str(directory.catalog), cpu_seconds=indexing.parse_cpu_seconds, zstd_level=settings.storage.zstd_level
+    )
+    limits = PoolSettings(
+        wall_seconds=indexing.worker_wall_seconds,
+        recycle_files=indexing.recycle_files,
+        max_bytes=settings.memory.max_memory_per_worker * MIB,
+    )
+    return WorkerPool(setup, Permits(1), limits, directory=directory.path)
+
+
+@asynccontextmanager
+async def _memory_guard(owner: Owner) -> AsyncIterator[None]:
+    guard = MemoryGuard(
+        GuardSettings.of(owner.settings.memory),
+        wanted=owner.wanted_workers,
+        running=lambda: owner.pool.busy,
+        on_verdict=owner.heed,
+    )
+    async with guard:
+
+        async def look_again(_: str) -> None:
+            await guard.look()
+
+        owner.flags.on_change(look_again)
+        yield
 
 
 @asynccontextmanager

@@ -186,7 +186,9 @@ async def _repository(reader: Reader, repository: Repository, *, owned: bool) ->
 
 
 async def _job_problems(reader: Reader, job: JobOverview, *, owned: bool) -> list[str]:
-    if job.state in ("queued", "running"):
+    if job.state == "paused" and owned:
+        return [f"the job is paused: {job.reason}"]
+    if job.state in ("queued", "running", "paused", "cancelling"):
         return [] if owned else ["the last run was interrupted; 'codetrove index' goes on from there"]
     if job.state in ("failed", "cancelled"):
         return [f"the last run did not come to its end: {job.reason}"]

@@ -53,6 +53,11 @@ class ClosableQueue(asyncio.Queue[T]):
             raise QueueClosed
         return [self.get_nowait() for _ in range(min(most, self.qsize()))]
 
+    async def ready(self) -> bool:
+        """Wait until there is something to take, and take nothing; False when nothing will come."""
+        await self._until(lambda: self._closed or not self.empty())
+        return not self.empty()
+
     def get_nowait(self) -> T:
         """Take an item; raises ``asyncio.QueueEmpty`` where there is none."""
         item = super().get_nowait()

@@ -15,12 +15,12 @@ from indexing.cli.progress_view import vector_figures
 from indexing.cli.signals import draining
 from indexing.cli.terminal import say, say_json, say_result, size
 from indexing.ingest.job import NothingToIndex
+from indexing.ingest.progress import Counters
 from indexing.runtime import open_owner
 from indexing.sources import display
 from storage import CatalogDamaged, forget
 
 if TYPE_CHECKING:
-    from indexing.ingest.job import IndexJob
     from indexing.ingest.progress import Progress
     from indexing.runtime import Owner
     from indexing.settings import Settings
@@ -51,30 +51,21 @@ class Outcome:
 
 
 class Stop:
-    """Whether the user wants the work to end; reaches the job that is running, or the next one to start."""
+    """Whether the user wants the work to end."""
 
     def __init__(self) -> None:
         """Nobody wants it yet."""
         self.requested = False
         self._event = asyncio.Event()
-        self._job: IndexJob | None = None
 
     def request(self) -> None:
         """Let the work end."""
         self.requested = True
         self._event.set()
-        if self._job is not None:
-            self._job.stop()
 
     async def wait(self) -> None:
         """Wait until the user wants it."""
         await self._event.wait()
-
-    def watch(self, job: IndexJob) -> None:
-        """Make ``job`` the one that is stopped."""
-        self._job = job
-        if self.requested:
-            job.stop()
 
 
 async def run_index(
@@ -176,17 +167,26 @@ async def _index_again(owner: Owner, repositories: list[Repository], outcome: Ou
 
 
 async def _run(owner: Owner, repository: Repository, stop: Stop) -> JobSummary:
-    async with owner.job_for(repository) as job:
-        stop.watch(job)
-        say(f"codetrove: indexing {display(repository.root.path)}")
-        async with shown(lambda: _progress(owner, job), repository.root.path):
-            report = await job.run()
-        return JobSummary(report, job.counters.snapshot())
+    service = owner.service
+    say(f"codetrove: indexing {display(repository.root.path)}")
+    job_id = await service.submit(repository)
+    ending = asyncio.create_task(service.wait(job_id), name="wait-for-job")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        async with shown(lambda: _progress(owner, job_id), repository.root.path):
+            await asyncio.wait([ending, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if not ending.done():
+                await service.cancel(job_id)
+            report = await ending
+    finally:
+        stopping.cancel()
+        ending.cancel()
+    return JobSummary(report, service.progress(job_id) or Counters().snapshot())
 
 
-def _progress(owner: Owner, job: IndexJob) -> Progress:
+def _progress(owner: Owner, job_id: str) -> Progress:
     vectors = None if owner.vectors is None else owner.vectors.progress
-    return replace(job.counters.snapshot(), vectors=vectors)
+    return replace(owner.service.progress(job_id) or Counters().snapshot(), vectors=vectors)
 
 
 async def _unregister(owner: Owner, repository: Repository) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ from storage import (
     Exclusion,
     Failure,
     FileVersion,
-    QueueClosed,
     ReadAgain,
     Removal,
     check_epoch,
@@ -30,11 +28,14 @@ from storage import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Sequence
 
+    from indexing.ingest.gate import Gate
     from indexing.ingest.messages import CutMode, FileTask
+    from indexing.ingest.pool import Lent, WorkerPool
     from indexing.ingest.progress import Counters
     from indexing.ingest.worker_process import WorkerProcess
+    from indexing.sources import Rules
     from storage import ClosableQueue, FileChange, FileResult, Repository, Run, Writer
 
 log = structlog.get_logger(__name__)
@@ -56,53 +57,94 @@ class BatchWork:
     """Takes batches of one run of a job to their commit."""
 
     def __init__(
-        self, repository: Repository, run: Run, writer: Writer, counters: Counters, is_stopping: Callable[[], bool]
+        self,
+        repository: Repository,
+        run: Run,
+        writer: Writer,
+        counters: Counters,
+        *,
+        rules: Rules,
+        gate: Gate,
     ) -> None:
-        """Prepare; everything is written under ``run``, and nothing new is begun once ``is_stopping``."""
+        """Prepare; everything is written under ``run``, and nothing new is begun where ``gate`` says so."""
         self._repository = repository
         self._run = run
         self._writer = writer
         self._counters = counters
-        self._is_stopping = is_stopping
+        self._rules = rules
+        self._gate = gate
+        self._again: list[FileTask] = []
 
-    async def work_on(self, batches: ClosableQueue[Batch], worker: WorkerProcess) -> None:
-        """Take batches until there are none.
+    async def work_on(self, batches: ClosableQueue[Batch], pool: WorkerPool, number: int) -> None:
+        """Take batches until there are none, as the ``number``-th of the tasks that do.
 
-        While one is cut, the next is already with the worker, and the one before is committed.
+        A permit and a worker come before each batch, and are kept until they are recalled or no batch is there. While
+        one batch is cut, the next is already with the worker, and the one before is committed. All tasks but the first
+        (number 0) end when the job goes on sequentially; so does it for the first worker that cannot be had.
         """
-        committing: asyncio.Task[None] | None = None
-        again: list[FileTask] = []
-
-        async def commit(reports: Sequence[tuple[FileTask, FileReport]], batch_id: int) -> None:
-            again.extend(await self._commit(reports, batch_id))
-
         async with asyncio.TaskGroup() as group:
-            async for batch, task, then in self._with_next(batches):
-                reports = await self._reports(worker, batch.tasks, task, then)
-                if committing is not None:
-                    await committing
-                committing = group.create_task(commit(reports, batch.id), name="commit")
-        await self._read_again(worker, again)
-
-    async def _with_next(
-        self, batches: ClosableQueue[Batch]
-    ) -> AsyncIterator[tuple[Batch, BatchTask, BatchTask | None]]:
-        """Yield each batch as a worker's task, and the task after it if that is there already."""
-        following: tuple[Batch, BatchTask] | None = None
-        while True:
-            if following is None:
+            committing: asyncio.Task[None] | None = None
+            while await self._may_begin(batches, number):
+                has_worker = False
                 try:
-                    batch = await batches.get()
-                except QueueClosed:
-                    return
-                following = batch, self._task(batch.tasks)
-            current, following = following, None
-            if self._is_stopping():
+                    async with pool.lend(self._gate) as lent:
+                        has_worker = True
+                        committing = await self._work(batches, lent, group, committing)
+                except Exception as error:
+                    # With a batch in hand the failure is the job's; without one another task may do what is left.
+                    if has_worker or self._gate.is_sequential:
+                        raise
+                    self._gate.go_on_sequentially(str(error))
+
+    async def _may_begin(self, batches: ClosableQueue[Batch], number: int) -> bool:
+        while await batches.ready():
+            if number and self._gate.is_sequential:
+                return False
+            if self._gate.is_open:
+                return True
+            await self._gate.opened()
+        return False
+
+    async def _work(
+        self,
+        batches: ClosableQueue[Batch],
+        lent: Lent,
+        group: asyncio.TaskGroup,
+        committing: asyncio.Task[None] | None,
+    ) -> asyncio.Task[None] | None:
+        """Work with one worker for as long as it may be kept; returns the last commit, which may still be going on."""
+        following = self._next(batches)
+        while following is not None:
+            (batch, task), following = following, None
+            if self._gate.is_stopping:
+                following = self._next(batches)
                 continue
-            with suppress(asyncio.QueueEmpty):
-                batch = batches.get_nowait()
-                following = batch, self._task(batch.tasks)
-            yield (*current, None if following is None else following[1])
+            if self._gate.is_open and not lent.is_recalled:
+                following = self._next(batches)
+            await lent.weigh()
+            reports = await self._reports(lent.worker, batch.tasks, task, None if following is None else following[1])
+            if committing is not None:
+                await committing
+            committing = group.create_task(self._commit_batch(reports, batch.id), name="commit")
+            if following is None and self._gate.is_open and not lent.is_recalled:
+                following = self._next(batches)
+        return committing
+
+    def _next(self, batches: ClosableQueue[Batch]) -> tuple[Batch, BatchTask] | None:
+        try:
+            batch = batches.get_nowait()
+        except asyncio.QueueEmpty:
+            return None
+        return batch, self._task(batch.tasks)
+
+    async def _commit_batch(self, reports: Sequence[tuple[FileTask, FileReport]], batch_id: int) -> None:
+        self._again.extend(await self._commit(reports, batch_id))
+
+    async def read_again(self, pool: WorkerPool) -> None:
+        """Read the files again whose entry changed under the read, once no batch is left."""
+        if self._again and not self._gate.is_stopping:
+            async with pool.lend(self._gate) as lent:
+                await self._read_again(lent.worker, self._again)
 
     async def apply(self, changes: Sequence[FileChange], batch_id: int | None = None) -> list[FileResult]:
         """Commit changes and count what came of them."""
@@ -118,7 +160,7 @@ class BatchWork:
         return results
 
     def _task(self, tasks: Sequence[FileTask], mode: CutMode = "syntax") -> BatchTask:
-        return BatchTask(self._repository.root.path, self._repository.id, tuple(tasks), mode)
+        return BatchTask(self._repository.root.path, self._repository.id, self._rules, tuple(tasks), mode)
 
     async def _reports(
         self,
@@ -143,6 +185,7 @@ class BatchWork:
         """Try the file that a worker died on alone: once more, then without parsing, then set it aside."""
         deaths = await self._writer.apply(lambda connection: self._count_death(connection, task))
         log.warning("worker.died", cause=death.cause, path=display(task.place.path), deaths=deaths)
+        self._gate.count_death()
         if deaths >= POISON_DEATHS:
             detail = f"ended its worker process {deaths} times; set aside until it changes"
             return FileReport(failure=Failure(task.place, "poison", detail))

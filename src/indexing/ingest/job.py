@@ -14,9 +14,10 @@ from uuid import uuid4
 
 from indexing.ingest.batch_work import Batch, BatchWork
 from indexing.ingest.batches import batched
+from indexing.ingest.gate import Gate
 from indexing.ingest.progress import Counters
 from indexing.ingest.scanning import TreeScan
-from indexing.sources import RootIdentity, Scan, display, same_root
+from indexing.sources import Extent, RootIdentity, Scan, display, same_root
 from storage import (
     ClosableQueue,
     QueueClosed,
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from indexing.ingest.messages import FileTask
+    from indexing.ingest.pool import WorkerPool
     from indexing.ingest.progress import FileNote
     from indexing.ingest.text_feed import TextFeed
-    from indexing.ingest.worker_process import WorkerProcess
     from indexing.sources import Rules
     from storage import Incarnation, JobState, Reader, Removal, Repository, Run, Tally, Writer
 
@@ -60,6 +61,8 @@ class JobSettings:
     """What a job is run with; sizes in files and bytes."""
 
     rules: Rules
+    concurrent_workers: int
+    """tasks that work on its batches, as far as they get permits"""
     batch_files: int
     batch_bytes: int
     queue_batches: int
@@ -90,25 +93,32 @@ class IndexJob:
         writer: Writer,
         reader: Reader,
         feed: TextFeed,
-        workers: Sequence[WorkerProcess],
+        pool: WorkerPool,
         incarnation: Incarnation,
+        job_id: str = "",
     ) -> None:
-        """Prepare a run; the workers are used by this job alone while it runs."""
+        """Prepare a run, which borrows its workers from ``pool``.
+
+        ``job_id`` is the accepted job to run; without it the repository's unfinished job goes on, or a new one begins.
+        """
         self._repository = repository
         self._settings = settings
         self._writer = writer
         self._reader = reader
         self._feed = feed
-        self._workers = workers
+        self._pool = pool
         self._incarnation = incarnation
+        self._job_id = job_id or uuid4().hex
+        self.run_record: Run | None = None
+        """The run in the catalog, once it has begun."""
         self._batches: ClosableQueue[Batch] = ClosableQueue(settings.queue_batches)
         self._planned: ClosableQueue[FileTask] = ClosableQueue(QUEUED_FILES)
-        self._stopping = False
+        self.gate = Gate()
         self.counters = Counters()
 
     def stop(self) -> None:
         """Take no new work, finish what is in hand, and end as cancelled."""
-        self._stopping = True
+        self.gate.stop()
 
     async def run(self) -> JobReport:
         """Run the job to its end.
@@ -119,12 +129,14 @@ class IndexJob:
         repository = self._repository
         run, held = await self._writer.apply(
             lambda connection: start_run(
-                connection, repository.id, uuid4().hex, incarnation=self._incarnation.id, now_ms=_now_ms()
+                connection, repository.id, self._job_id, incarnation=self._incarnation.id, now_ms=_now_ms()
             )
         )
-        work = BatchWork(repository, run, self._writer, self.counters, lambda: self._stopping)
+        self.run_record = run
+        work = BatchWork(repository, run, self._writer, self.counters, rules=self._settings.rules, gate=self.gate)
         try:
-            scan = await asyncio.to_thread(Scan, Path(os.fsdecode(repository.root.path)), self._settings.rules)
+            root, extent = Path(os.fsdecode(repository.root.path)), Extent(run.paths)
+            scan = await asyncio.to_thread(Scan, root, self._settings.rules, extent)
             self._check_root(scan)
             await self._bring_up_to_date(scan, run, work, frozenset(held))
         except BaseException as error:
@@ -138,7 +150,7 @@ class IndexJob:
         state, reason = self._verdict()
         await self._end(run, state, reason)
         self.counters.stage = "done"
-        notes, warnings = tuple(self.counters.notes), tuple(scan.warnings)
+        notes, warnings = tuple(self.counters.notes), (*scan.warnings, *self.gate.warnings)
         return JobReport(run.job_id, repository, state, reason, self.counters.tally(), notes, warnings)
 
     async def _bring_up_to_date(self, scan: Scan, run: Run, work: BatchWork, suspects: frozenset[bytes]) -> None:
@@ -147,13 +159,15 @@ class IndexJob:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._scan(tree), name="scan")
             group.create_task(self._form_batches(run, suspects), name="batches")
-            for worker in self._workers:
-                group.create_task(work.work_on(self._batches, worker), name="worker")
+            for number in range(self._settings.concurrent_workers):
+                group.create_task(work.work_on(self._batches, self._pool, number), name=f"worker-{number}")
+        await work.read_again(self._pool)
         self.counters.stage = "finishing"
-        if not self._stopping:
+        if not self.gate.is_stopping:
             await self._remove(await tree.removals(), work)
-            self._check_not_empty()
-            await self._writer.apply(partial(_finish_scan, run=run, repository_id=repository.id, rules=tree.rules))
+            if scan.extent.is_whole:
+                self._check_not_empty()
+                await self._writer.apply(partial(_finish_scan, run=run, repository_id=repository.id, rules=tree.rules))
         await self._collect_garbage()
         await self._feed.settled()
 
@@ -180,18 +194,19 @@ class IndexJob:
             async for tasks in tree.tasks(self._reader):
                 for task in tasks:
                     await self._planned.put(task)
-                if self._stopping:
+                if self.gate.is_stopping:
                     break
         await self._planned.close()
 
     async def _form_batches(self, run: Run, suspects: frozenset[bytes]) -> None:
         """Record the intent for some batches at a time, then hand them on (design §3, step 1)."""
         settings = self._settings
-        while not self._stopping:
+        while not self.gate.is_stopping:
             try:
                 tasks = await self._planned.get_many(settings.batch_files * settings.queue_batches)
             except QueueClosed:
                 break
+            await self.gate.may_plan()
             batches = list(
                 batched(tasks, most_files=settings.batch_files, most_bytes=settings.batch_bytes, alone=suspects)
             )
@@ -211,7 +226,7 @@ class IndexJob:
     async def _collect_garbage(self) -> None:
         older_than_ms = _now_ms() - int(self._settings.garbage_grace_seconds * 1000)
         more = True
-        while more and not self._stopping:
+        while more and not self.gate.is_stopping:
             reach("job.garbage")
             collected = await self._writer.apply(
                 lambda connection: collect_garbage(connection, older_than_ms=older_than_ms)
@@ -223,15 +238,20 @@ class IndexJob:
         await self._writer.apply(lambda connection: trim_deletions(connection, followed))
 
     def _verdict(self) -> tuple[JobState, str]:
-        if self._stopping:
+        if self.gate.is_stopping:
             return "cancelled", "stopped before every file was reached"
         if self.counters.failed:
             return "partial", "some files failed"
         return "succeeded", ""
 
     async def _end(self, run: Run, state: JobState, reason: str) -> None:
-        tally = self.counters.tally()
-        await self._writer.apply(lambda connection: end_run(connection, run, state, reason, tally, now_ms=_now_ms()))
+        counters, warnings = self.counters, tuple(self.gate.warnings)
+        tally, unreached = counters.tally(), max(0, counters.to_read - counters.read) if state == "cancelled" else 0
+        await self._writer.apply(
+            lambda connection: end_run(
+                connection, run, state, reason, tally, now_ms=_now_ms(), unreached=unreached, warnings=warnings
+            )
+        )
 
 
 def _finish_scan(connection: sqlite3.Connection, *, run: Run, repository_id: int, rules: str) -> None:

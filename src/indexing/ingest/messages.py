@@ -41,6 +41,7 @@ class BatchTask:
 
     root: bytes
     repository_id: int
+    rules: Rules
     files: tuple[FileTask, ...]
     mode: CutMode
     """``windows``: without parsing, for a file whose parsing killed a worker"""
@@ -62,7 +63,6 @@ class WorkerSetup:
     """What a worker needs once, before its first batch."""
 
     catalog: str
-    rules: Rules
     cpu_seconds: int
     """CPU time that one file may take before the process is ended by SIGPROF"""
     zstd_level: int

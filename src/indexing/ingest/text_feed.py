@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ class TextFeed:
         commit_interval: float,
         heap_bytes: int,
         threads: int,
-        on_searchable: Callable[[int], None] | None = None,
+        on_searchable: Callable[[Mapping[str, int]], None] | None = None,
     ) -> None:
         """Prepare to feed the index in ``path``; ``commit_interval`` in seconds."""
         self._path = path
@@ -83,7 +84,7 @@ class TextFeed:
         self._index: TextIndex | None = None
         self._applied_chunk = 0
         self._applied_deletion = 0
-        self._uncommitted = 0
+        self._uncommitted: Counter[str] = Counter()
         self._commit_seconds = 0.0
         self._handed_in = self._taken = 0
         self._settled = asyncio.Event()
@@ -260,7 +261,7 @@ class TextFeed:
         began = monotonic()
         await self._in_thread(self._commit)
         self._commit_seconds = monotonic() - began
-        added, self._uncommitted = self._uncommitted, 0
+        added, self._uncommitted = self._uncommitted, Counter()
         if self._on_searchable is not None and added:
             self._on_searchable(added)
         self._settle()
@@ -281,7 +282,7 @@ class TextFeed:
                 log.info("text.waits_for_room", error=str(again))
                 await asyncio.sleep(ROOM_POLL_SECONDS)
                 continue
-            self._uncommitted = 0
+            self._uncommitted.clear()
             self._settle()
             return
 
@@ -304,7 +305,7 @@ class TextFeed:
                 documents = documents_of_commit(change)
                 self.index.add(documents)
                 self._applied_chunk = change.first_chunk_id + len(documents) - 1
-                self._uncommitted += len(documents)
+                self._uncommitted[change.repository] += len(documents)
 
     def _add_rows(self, chunks: Sequence[StoredChunk], texts: Mapping[int, bytes]) -> None:
         reach("text.catch_up")

@@ -82,7 +82,7 @@ def _prepare(
         return prepare_file(
             task,
             handles,
-            rules=setup.rules,
+            rules=batch.rules,
             repository_id=batch.repository_id,
             known=known,
             mode=batch.mode,

@@ -49,6 +49,13 @@ class WorkerProcess:
         self._begun: list[BatchTask] = []
         """Batches that the process has, whose reports are not all read; in their order."""
         self.starts = 0
+        self.files = 0
+        """Answers of the process that runs now."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the process has work whose answers are not all read."""
+        return bool(self._begun)
 
     @property
     def pid(self) -> int | None:
@@ -63,6 +70,7 @@ class WorkerProcess:
     async def start(self) -> None:
         """Start the process and wait until it is ready; raises ``WorkerStartFailed`` if it ends before that."""
         self.starts += 1
+        self.files = 0
         # -P keeps the working directory off sys.path: a pickle.py in an indexed tree must never be imported.
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "indexing.ingest.worker",
@@ -93,7 +101,9 @@ class WorkerProcess:
             self._stdin.write(encode_frame(then))
             self._begun.append(then)
         for _ in batch.files:
-            yield decode_report(await self._receive())
+            report = decode_report(await self._receive())
+            self.files += 1
+            yield report
         del self._begun[0]
 
     async def aclose(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from indexing.settings.errors import SettingsError
 from indexing.settings.load import default_config_path, load_settings
 from indexing.settings.schema import (
+    MIB,
     NO_MODEL,
     DiscoverySettings,
     EmbeddingsSettings,
@@ -18,6 +19,7 @@ from indexing.settings.schema import (
 )
 
 __all__ = [
+    "MIB",
     "NO_MODEL",
     "DiscoverySettings",
     "EmbeddingsSettings",

@@ -86,6 +86,9 @@ class IndexingSettings(_Group):
     worker_wall_seconds: Count = Field(
         120, ge=10, le=3600, description="Seconds without an answer after which a worker is killed and replaced."
     )
+    recycle_files: Count = Field(
+        20_000, ge=1, le=1_000_000, description="Files after which a worker process is replaced by a new one."
+    )
 
 
 class DiscoverySettings(_Group):
@@ -147,12 +150,38 @@ class EmbeddingsSettings(_Group):
     )
     threads: Count = Field(0, ge=0, le=256, description="CPU threads of the encoder; 0 is one for each core.")
     batch_chunks: Count = Field(512, ge=1, le=8192, description="Most chunks that are encoded and stored at once.")
+    max_parallel_batches: Count = Field(
+        2, ge=1, le=64, description="Batches that are encoded at the same time where the encoder can take several."
+    )
+    replicas: Count = Field(
+        0, ge=0, le=64, description="Encoder processes, each with its own model; 0 is one encoder in this process."
+    )
+    devices: tuple[str, ...] = Field(
+        (),
+        max_length=64,
+        description="Devices of the replicas in turn, such as cuda:0 and cuda:1; empty is what the machine has.",
+    )
+    deadline_seconds: Count = Field(
+        300, ge=1, le=86_400, description="Seconds after which a replica that does not answer is killed and replaced."
+    )
     cache_max_bytes: Count = Field(
         8192 * MIB,
         ge=MIB,
         le=1024 * 1024 * MIB,
         description="Bytes of cached vectors above which those of models no longer in use are dropped.",
     )
+
+
+class MemorySettings(_Group):
+    """How much memory indexing may use."""
+
+    max_percent: Count = Field(
+        80, ge=10, le=99, description="Percent of the memory there is above which fewer workers are let run."
+    )
+    max_memory_per_worker: Count = Field(
+        512, ge=64, le=1_048_576, description="MiB that a worker process may hold; one that holds more is replaced."
+    )
+    check_seconds: Count = Field(2, ge=1, le=600, description="Seconds between two looks at the memory.")
 
 
 class SearchSettings(_Group):
@@ -207,6 +236,7 @@ class Settings(BaseSettings):
     discovery: DiscoverySettings = Field(default_factory=DiscoverySettings)
     text: TextSettings = Field(default_factory=TextSettings)
     embeddings: EmbeddingsSettings = Field(default_factory=EmbeddingsSettings)
+    memory: MemorySettings = Field(default_factory=MemorySettings)
     search: SearchSettings = Field(default_factory=SearchSettings)
     recovery: RecoverySettings = Field(default_factory=RecoverySettings)
     log: LogSettings = Field(default_factory=LogSettings)

@@ -13,6 +13,7 @@ from indexing.sources.errors import (
     RootVanished,
     SourceError,
 )
+from indexing.sources.extent import Extent
 from indexing.sources.findings import Finding, Found, Skipped, Unreadable
 from indexing.sources.gitview import GitRefused, git_common_dir, tracked_files
 from indexing.sources.identity import Presence, RootIdentity, identify, same_root, still_there
@@ -33,6 +34,7 @@ from indexing.sources.walk import Scan, scan
 __all__ = [
     "BadGlob",
     "DirectoryHandles",
+    "Extent",
     "FileChanging",
     "Finding",
     "Found",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from indexing.sources.errors import NotRegularFile, RootMissing, RootNotDirectory, RootUnreadable, RootVanished
+from indexing.sources.extent import Extent
 from indexing.sources.findings import GONE, Finding, Skipped, unreadable
 from indexing.sources.gitview import is_repository
 from indexing.sources.identity import RootIdentity, identify
@@ -47,6 +48,9 @@ class _Directory:
     level: Level
 
 
+_WHOLE: Final = Extent(None)
+
+
 class Scan:
     """One pass over a tree. Iterate it once, to the end; ``git`` is final after that.
 
@@ -55,9 +59,10 @@ class Scan:
     an entry in ``unreadable_ignores``, then whether it is wanted is unknown: what is indexed stays, nothing is added.
     """
 
-    def __init__(self, root: Path, rules: Rules) -> None:
-        """Raises `RootMissing`, `RootNotDirectory` or `RootUnreadable`."""
+    def __init__(self, root: Path, rules: Rules, extent: Extent = _WHOLE) -> None:
+        """Raises `RootMissing`, `RootNotDirectory` or `RootUnreadable`; nothing outside ``extent`` is yielded."""
         self.path = root
+        self.extent = extent
         self.root: RootIdentity = _identify(root)
         self.git: Literal["used", "absent", "refused"] = "absent"
         self._rules = rules
@@ -110,13 +115,15 @@ class Scan:
                 if stat.errno not in GONE:
                     yield unreadable(path if name else path[:-1], stat, directory=is_directory)
             elif modes.S_ISDIR(stat.st_mode):
+                if not self.extent.leads_to(path):
+                    continue
                 chosen = self._selection.directory(here.level, path, name)
                 entered = self._enter(handles, path, chosen, here.device) if isinstance(chosen, Level) else chosen
                 if isinstance(entered, _Directory):
                     stack.append(entered)
                 elif entered is not None:
                     yield entered
-            else:
+            elif self.extent.covers(path):
                 yield self._selection.file(here.level, path, name, stat)
 
     def _enter(

@@ -58,7 +58,8 @@ _RULES = {
         " WHERE chunk_id > COALESCE((SELECT max(seq) FROM sqlite_sequence WHERE name = 'chunks'), 0)"
     ),
     "batch of a job that does not run": (
-        "SELECT count(*) FROM batches JOIN jobs ON jobs.id = job_id WHERE jobs.state <> 'running'"
+        "SELECT count(*) FROM batches JOIN jobs ON jobs.id = job_id"
+        " WHERE jobs.state NOT IN ('running', 'paused', 'cancelling')"
     ),
 }
 

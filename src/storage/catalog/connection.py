@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 CATALOG_FILE = "catalog.db"
 BUSY_TIMEOUT_SECONDS = 30.0
 _PAGE_CACHE_KIB = 32_768
-_CHECKPOINT_PAGES = 4_000
-"""of the write-ahead log (16 MB): a page that is written often goes to the catalog's file once in that time"""
+_CHECKPOINT_PAGES = 10_000
+"""Pages of the write-ahead log (40 MB) at which SQLite copies them by itself; the writer does it earlier."""
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}

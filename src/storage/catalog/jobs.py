@@ -6,8 +6,8 @@ that was suspended and wakes up late changes nothing (invariant I5).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from storage.catalog.files import (
     Committed,
@@ -20,7 +20,8 @@ from storage.catalog.files import (
     exclude_file,
     remove_file,
 )
-from storage.errors import StaleEpoch
+from storage.catalog.job_paths import JobPaths, join_paths, pack_paths, unpack_paths
+from storage.errors import StaleEpoch, UnknownRepository
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,17 +29,26 @@ if TYPE_CHECKING:
 
     from storage.catalog.files import FileChange, FileResult
 
-JobState: TypeAlias = Literal["queued", "running", "succeeded", "partial", "failed", "cancelled"]
+JobState: TypeAlias = Literal[
+    "queued", "running", "paused", "cancelling", "succeeded", "partial", "failed", "cancelled"
+]
+ENDED_STATES: Final[frozenset[JobState]] = frozenset({"succeeded", "partial", "failed", "cancelled"})
+"""A job comes to one of these exactly once (invariant I7)."""
 KEPT_JOBS = 20
 """Ended jobs that a repository keeps, with the outcomes of their files."""
+
+_WRITING_STATES: Final = frozenset({"running", "paused", "cancelling"})
+"""A paused or cancelled run still brings what it has in hand to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a job: what its writes are fenced with."""
+    """One run of a job: what its writes are fenced with, and what it is about."""
 
     job_id: str
     epoch: int
+    paths: JobPaths = field(default=None, compare=False)
+    """relative to the root; None is the whole tree"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,54 +63,157 @@ class Tally:
     removed: int = 0
 
 
-def start_run(
-    connection: sqlite3.Connection, repository_id: int, job_id: str, *, incarnation: int, now_ms: int
-) -> tuple[Run, tuple[bytes, ...]]:
-    """Begin a run: continue the repository's interrupted job if there is one, else accept ``job_id`` as a new one.
+def accept_job(connection: sqlite3.Connection, repository_id: int, job_id: str, paths: JobPaths, now_ms: int) -> str:
+    """Let the repository's queued job take these paths in too, or queue ``job_id`` if there is none.
 
-    Returns the run and the paths that a dead run had in hand.
+    Returns the id of the job that will see to the paths. Once this is committed, the job ends exactly once, in this
+    process or a later one (invariant I7). Raises ``UnknownRepository``, and ``ValueError`` for paths that no job can
+    be about.
     """
+    known = connection.execute("SELECT 1 FROM repositories WHERE id = ? AND root IS NOT NULL", (repository_id,))
+    if known.fetchone() is None:
+        raise UnknownRepository(f"repository {repository_id!r} is not indexed (any more); run 'codetrove index PATH'")
     row = connection.execute(
-        "SELECT id, epoch FROM jobs WHERE repository_id = ? AND state IN ('queued', 'running') ORDER BY created_at",
+        "SELECT id, paths FROM jobs WHERE repository_id = ? AND state = 'queued' ORDER BY created_at, rowid",
         (repository_id,),
     ).fetchone()
     if row is None:
-        connection.execute(
-            "INSERT INTO jobs (id, repository_id, state, epoch, created_at) VALUES (?, ?, 'queued', 0, ?)",
-            (job_id, repository_id, now_ms),
-        )
-        row = (job_id, 0)
-    run = Run(row[0], row[1] + 1)
+        _add_job(connection, repository_id, job_id, paths, now_ms)
+        _trim(connection, repository_id)
+        return job_id
+    queued = str(row[0])
+    _set_paths(connection, queued, join_paths(unpack_paths(row[1]), paths))
+    return queued
+
+
+def start_run(
+    connection: sqlite3.Connection,
+    repository_id: int,
+    job_id: str,
+    *,
+    incarnation: int,
+    now_ms: int,
+    paths: JobPaths = None,
+) -> tuple[Run, tuple[bytes, ...]]:
+    """Begin a run of the job ``job_id``, which keeps the paths that it was accepted with.
+
+    If there is no such job, continue the repository's interrupted one, else begin its oldest queued one, else accept
+    ``job_id`` as a new one; that job is about ``paths`` then, beside what it was about before. Jobs that another
+    incarnation was cancelling are ended first.
+
+    Returns the run and the paths that a dead run had in hand. Raises ``StaleEpoch`` when the job ``job_id`` is ended
+    or is being cancelled, and ``ValueError`` for paths that no job can be about.
+    """
+    end_cancelled(connection, incarnation, now_ms)
+    found = _named_job(connection, repository_id, job_id)
+    if found is None:
+        found = _waiting_job(connection, repository_id, paths)
+    if found is None:
+        found = job_id, 0, _add_job(connection, repository_id, job_id, paths, now_ms)
+    run = Run(found[0], found[1] + 1, found[2])
     connection.execute(
-        "UPDATE jobs SET state = 'running', epoch = ?, incarnation = ?, started_at = ? WHERE id = ?",
+        "UPDATE jobs SET state = 'running', reason = '', epoch = ?, incarnation = ?, started_at = ? WHERE id = ?",
         (run.epoch, incarnation, now_ms, run.job_id),
     )
     held = connection.execute("SELECT paths FROM batches WHERE job_id = ? ORDER BY id", (run.job_id,)).fetchall()
     connection.execute("DELETE FROM batches WHERE job_id = ?", (run.job_id,))
     _trim(connection, repository_id)
-    return run, tuple(dict.fromkeys(path for (paths,) in held for path in paths.split(b"\0") if path))
+    return run, tuple(dict.fromkeys(path for (joined,) in held for path in joined.split(b"\0") if path))
+
+
+def set_job_state(
+    connection: sqlite3.Connection, run: Run, state: Literal["running", "paused", "cancelling"], reason: str
+) -> bool:
+    """Record how a run goes on; returns whether the job is in ``state`` now.
+
+    A job that is being cancelled does not run or pause again. Raises ``StaleEpoch``.
+    """
+    check_epoch(connection, run)
+    changed = connection.execute(
+        "UPDATE jobs SET state = ?1, reason = ?2 WHERE id = ?3 AND (state <> 'cancelling' OR ?1 = 'cancelling')",
+        (state, _plain(reason), run.job_id),
+    )
+    return changed.rowcount == 1
 
 
 def end_run(
-    connection: sqlite3.Connection, run: Run, state: JobState, reason: str, tally: Tally, *, now_ms: int
+    connection: sqlite3.Connection,
+    run: Run,
+    state: JobState,
+    reason: str,
+    tally: Tally,
+    *,
+    now_ms: int,
+    unreached: int = 0,
+    warnings: Sequence[str] = (),
 ) -> None:
-    """End the job, once."""
+    """End the job, once; ``unreached`` counts the files that a cancelled one did not come to.
+
+    Raises ``StaleEpoch``, and ``ValueError`` for a state that is no end.
+    """
+    if state not in ENDED_STATES:
+        raise ValueError(f"{state!r} is no end of a job; give one of {sorted(ENDED_STATES)}")
     check_epoch(connection, run)
     connection.execute(
-        "UPDATE jobs SET state=?, reason=?, ended_at=?, seen=?, indexed=?, unchanged=?, skipped=?, failed=?, removed=?"
-        " WHERE id = ?",
+        "UPDATE jobs SET state=?, reason=?, ended_at=?, seen=?, indexed=?, unchanged=?, skipped=?, failed=?, removed=?,"
+        " unreached=?, warnings=? WHERE id = ?",
         (
-            state, reason, now_ms, tally.seen, tally.indexed, tally.unchanged, tally.skipped, tally.failed,
-            tally.removed, run.job_id,
+            state, _plain(reason), now_ms, tally.seen, tally.indexed, tally.unchanged, tally.skipped, tally.failed,
+            tally.removed, unreached, "\n".join(filter(None, map(_one_line, warnings))), run.job_id,
         ),
     )  # fmt: skip
     connection.execute("DELETE FROM batches WHERE job_id = ?", (run.job_id,))
 
 
+def cancel_queued(connection: sqlite3.Connection, job_id: str, now_ms: int) -> bool:
+    """End a job that has not begun as cancelled; returns False, and changes nothing, if it is not queued."""
+    changed = connection.execute(
+        "UPDATE jobs SET state = 'cancelled', reason = 'cancelled before it began', ended_at = ?"
+        " WHERE id = ? AND state = 'queued'",
+        (now_ms, job_id),
+    )
+    return changed.rowcount == 1
+
+
+def end_cancelled(connection: sqlite3.Connection, incarnation: int, now_ms: int) -> list[str]:
+    """End the jobs that other incarnations than this one were cancelling when they died; returns their ids."""
+    ended = connection.execute(
+        "UPDATE jobs SET state = 'cancelled', reason = 'cancelled; its process ended before it did', ended_at = ?"
+        " WHERE state = 'cancelling' AND incarnation IS NOT ? RETURNING id",
+        (now_ms, incarnation),
+    ).fetchall()
+    connection.executemany("DELETE FROM batches WHERE job_id = ?", ended)
+    return [row[0] for row in ended]
+
+
+def requeue_interrupted(connection: sqlite3.Connection, incarnation: int, now_ms: int) -> list[str]:
+    """Queue the jobs again in whose middle other incarnations ended; returns their ids.
+
+    A job of the same repository that was queued behind one joins it.
+    """
+    rows = connection.execute(
+        "SELECT id, repository_id, paths FROM jobs WHERE state IN ('running', 'paused') AND incarnation IS NOT ?"
+        " ORDER BY created_at, rowid",
+        (incarnation,),
+    ).fetchall()
+    for job_id, repository_id, paths in rows:
+        behind = connection.execute(
+            "SELECT id, paths FROM jobs WHERE repository_id = ? AND state = 'queued'", (repository_id,)
+        ).fetchall()
+        connection.execute("UPDATE jobs SET state = 'queued', reason = 'interrupted' WHERE id = ?", (job_id,))
+        wishes = [unpack_paths(paths), *(unpack_paths(each) for _, each in behind)]
+        _set_paths(connection, job_id, join_paths(*wishes))
+        connection.executemany(
+            "UPDATE jobs SET state = 'cancelled', reason = ?, ended_at = ? WHERE id = ?",
+            [(f"joined job {job_id}", now_ms, other) for other, _ in behind],
+        )
+    return [row[0] for row in rows]
+
+
 def check_epoch(connection: sqlite3.Connection, run: Run) -> None:
     """Raise ``StaleEpoch`` unless the run is the job's current one."""
     row = connection.execute("SELECT epoch, state FROM jobs WHERE id = ?", (run.job_id,)).fetchone()
-    if row is None or row != (run.epoch, "running"):
+    if row is None or row[0] != run.epoch or row[1] not in _WRITING_STATES:
         raise StaleEpoch(f"job {run.job_id} is no longer in its run {run.epoch}: {row!r}; this write was refused")
 
 
@@ -166,10 +279,57 @@ def _outcome(run: Run, change: FileChange) -> tuple[str, bytes, str, str, str]:
             return run.job_id, path, "failed", change.reason, change.detail
 
 
+def _named_job(connection: sqlite3.Connection, repository_id: int, job_id: str) -> tuple[str, int, JobPaths] | None:
+    row = connection.execute("SELECT repository_id, state, epoch, paths FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        return None
+    if row[0] != repository_id:
+        raise ValueError(f"job {job_id!r} is one of repository {row[0]}, not of {repository_id}; begin it there")
+    if row[1] == "cancelling" or row[1] in ENDED_STATES:
+        raise StaleEpoch(f"job {job_id!r} cannot begin, it is {row[1]}; submit a new one")
+    return job_id, row[2], unpack_paths(row[3])
+
+
+def _waiting_job(
+    connection: sqlite3.Connection, repository_id: int, paths: JobPaths
+) -> tuple[str, int, JobPaths] | None:
+    row = connection.execute(
+        "SELECT id, epoch, paths FROM jobs WHERE repository_id = ? AND state IN ('queued', 'running', 'paused')"
+        " ORDER BY state = 'queued', created_at, rowid",
+        (repository_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    return row[0], row[1], _set_paths(connection, row[0], join_paths(unpack_paths(row[2]), paths))
+
+
+def _add_job(connection: sqlite3.Connection, repository_id: int, job_id: str, paths: JobPaths, now_ms: int) -> JobPaths:
+    joined = join_paths(paths)
+    connection.execute(
+        "INSERT INTO jobs (id, repository_id, state, epoch, created_at, paths) VALUES (?, ?, 'queued', 0, ?, ?)",
+        (job_id, repository_id, now_ms, pack_paths(joined)),
+    )
+    return joined
+
+
+def _set_paths(connection: sqlite3.Connection, job_id: str, paths: JobPaths) -> JobPaths:
+    connection.execute("UPDATE jobs SET paths = ? WHERE id = ?", (pack_paths(paths), job_id))
+    return paths
+
+
+def _one_line(text: str) -> str:
+    return " ".join(_plain(text).split())
+
+
+def _plain(text: str) -> str:
+    # A lone surrogate, from a file name in an error's message, would make SQLite refuse the row and the job never end.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _trim(connection: sqlite3.Connection, repository_id: int) -> None:
     old = connection.execute(
-        "SELECT id FROM jobs WHERE repository_id = ? AND ended_at IS NOT NULL ORDER BY created_at DESC"
-        " LIMIT -1 OFFSET ?",
+        "SELECT id FROM jobs WHERE repository_id = ? AND ended_at IS NOT NULL ORDER BY created_at DESC,"
+        " rowid DESC LIMIT -1 OFFSET ?",
         (repository_id, KEPT_JOBS),
     ).fetchall()
     connection.executemany("DELETE FROM outcomes WHERE job_id = ?", old)

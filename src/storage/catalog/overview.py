@@ -50,11 +50,11 @@ async def overview_of(reader: Reader, repository: Repository) -> RepositoryOverv
         (repository.id,),
     )
     in_hand = await reader.query(
-        "SELECT paths FROM batches JOIN jobs ON jobs.id = job_id WHERE repository_id = ?", (repository.id,)
+        "SELECT batches.paths FROM batches JOIN jobs ON jobs.id = job_id WHERE repository_id = ?", (repository.id,)
     )
     jobs = await reader.query(
         "SELECT id, state, reason, started_at, ended_at, failed FROM jobs WHERE repository_id = ?"
-        " ORDER BY created_at DESC, rowid DESC LIMIT 1",
+        " ORDER BY state IN ('running', 'paused', 'cancelling') DESC, created_at DESC, rowid DESC LIMIT 1",
         (repository.id,),
     )
     return RepositoryOverview(

@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 QUEUED_CHANGES = 32
 GROUPED_CHANGES = 32
+CHECKPOINT_COMMITS = 16
+"""Commits between two checkpoints of the write-ahead log: a page that changes often is copied once for all of them."""
 ROOM_POLL_SECONDS = 1.0
 """How often a full disk is looked at again: there is no event for it."""
 
@@ -82,6 +84,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self.commits = 0
+        self._checkpointed = 0
 
     async def __aenter__(self) -> Self:
         """Open the catalog, migrated, and begin to write; after an error it can be entered again."""
@@ -135,6 +138,9 @@ class Writer:
                 while True:
                     group = await self._queue.get_many(GROUPED_CHANGES)
                     await self._turn(group)
+                    if self.commits - self._checkpointed >= CHECKPOINT_COMMITS:
+                        self._checkpointed = self.commits
+                        await self._in_thread(self._checkpoint)
         except BaseException as error:  # noqa: BLE001  (task boundary: raised by __aexit__, and for every caller)
             self._failure = error
             await self._queue.close()
@@ -235,6 +241,16 @@ class Writer:
             connection.execute("ROLLBACK TO change")
         connection.execute("RELEASE change")
         return result
+
+    def _checkpoint(self) -> None:
+        """Copy the log into the catalog's file, as far as readers allow.
+
+        Here and not inside a commit: that would keep what is committed from those who follow for as long as it takes.
+        """
+        assert self._connection is not None  # noqa: S101  (opened before the task starts)
+        # What stands in its way stands in the way of the next commit too, which reports it.
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     async def _end(self) -> None:
         if self._task is not None:

@@ -98,6 +98,7 @@ async def test_f027_a_run_that_was_overtaken_changes_nothing_any_more(
     root = tree(state.small_tree(6))
     between: list[list[str]] = []
     async with open_owner(settings_for(data_dir)) as owner:
+        owner.pool.permits.set_limit(2)  # the first run holds one for as long as it is suspended
         repository = await owner.register(root)
 
         async def overtake(work: BatchWork, reports: Reports) -> None:
@@ -129,7 +130,7 @@ async def test_f105_a_slow_reader_of_an_older_version_does_not_replace_the_newer
 
             async def newer_version_first(work: BatchWork, reports: Reports) -> None:
                 await asyncio.to_thread(tree, {"a.py": "version = 22\n"})
-                quick = WorkerProcess(job._workers[0]._setup, directory=owner.directory.path, wall_seconds=60)
+                quick = WorkerProcess(job._pool._setup, directory=owner.directory.path, wall_seconds=60)
                 try:
                     newer = await work._reports(quick, [task for task, _ in reports])
                 finally:

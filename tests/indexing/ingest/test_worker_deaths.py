@@ -117,7 +117,7 @@ async def test_f012_a_suspended_worker_is_killed_at_its_deadline(
     worker._wall_seconds = 0.2
     file = FileTask(Place(1, b"one.py", None), Stat(0, 0, 0, 0), tracked=False, flags=())
     began = monotonic()
-    reports = worker.reports(BatchTask(bytes(root), 1, (file,), "syntax"))
+    reports = worker.reports(BatchTask(bytes(root), 1, Rules(), (file,), "syntax"))
     with pytest.raises(WorkerDied) as death:
         await anext(aiter(reports))
     assert death.value.cause == "no_answer"
@@ -140,7 +140,7 @@ async def test_f055_a_file_that_burns_cpu_is_cut_into_windows_after_its_deadline
 
 
 def setup(catalog: Path) -> WorkerSetup:
-    return WorkerSetup(str(catalog), Rules(), cpu_seconds=10, zstd_level=3)
+    return WorkerSetup(str(catalog), cpu_seconds=10, zstd_level=3)
 
 
 async def test_reports_stay_with_their_batch_also_when_the_next_one_was_handed_over_before_a_death(
@@ -154,6 +154,7 @@ async def test_reports_stay_with_their_batch_also_when_the_next_one_was_handed_o
         BatchTask(
             bytes(root),
             1,
+            Rules(),
             tuple(FileTask(Place(1, name, None), Stat(0, 0, 0, 0), tracked=False, flags=()) for name in names),
             "syntax",
         )

@@ -1,0 +1,334 @@
+"""``IndexingService``: accepts jobs, runs those of different repositories side by side, and answers for each of them.
+
+A job is in the catalog from the moment it is accepted, so that it ends exactly once, in this process or in a later one.
+Jobs of one repository run one after the other; what is asked for while one runs is gathered in the one behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from time import time
+from typing import TYPE_CHECKING, Final, Self
+from uuid import uuid4
+
+import structlog
+
+from storage import (
+    ClosableQueue,
+    QueueClosed,
+    StaleEpoch,
+    StorageError,
+    accept_job,
+    cancel_queued,
+    end_cancelled,
+    job_row,
+    requeue_interrupted,
+    set_job_state,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from indexing.ingest.job import IndexJob, JobReport
+    from indexing.ingest.progress import Progress
+    from storage import JobRow, JobState, Reader, Repository, Writer
+
+log = structlog.get_logger(__name__)
+
+QUEUED_JOBS: Final = 1_000
+"""Jobs that may wait to begin; there is at most one of a repository."""
+EVENT_SECONDS: Final = 0.25
+"""Between two snapshots of a job's progress."""
+FORGET_AFTER_JOBS: Final = 1_000
+"""Ended jobs that are answered for from memory; older ones are read from the catalog."""
+
+
+class UnknownJob(LookupError):
+    """There is no job with that id."""
+
+
+class JobOver(RuntimeError):
+    """The job has ended: nothing can be changed about it."""
+
+
+class ServiceClosed(RuntimeError):
+    """The service takes no more jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """How a job stands."""
+
+    id: str
+    repository: str
+    """uuid"""
+    state: JobState
+    reason: str
+    progress: Progress | None
+    """None before it has begun, and for a job of an earlier process"""
+    row: JobRow | None = None
+    """what the catalog says of a job that this process did not run"""
+
+
+@dataclass(slots=True, eq=False)
+class _Live:
+    """A job of this process."""
+
+    id: str
+    repository: Repository
+    state: JobState = "queued"
+    reason: str = ""
+    job: IndexJob | None = None
+    report: JobReport | None = None
+    error: BaseException | None = None
+    is_unwanted: bool = False
+    """cancelled while its run was being prepared"""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def become(self, state: JobState, reason: str = "") -> None:
+        """Take a state and wake whoever watches."""
+        self.state, self.reason = state, reason
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class IndexingService:
+    """Runs jobs from the start of its context to the end."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        reader: Reader,
+        job_for: Callable[[Repository, str], AbstractAsyncContextManager[IndexJob]],
+        *,
+        incarnation: int,
+    ) -> None:
+        """Prepare; ``job_for`` makes the run of an accepted job."""
+        self._incarnation = incarnation
+        self._writer = writer
+        self._reader = reader
+        self._job_for = job_for
+        self._jobs: dict[str, _Live] = {}
+        self._running: dict[int, _Live] = {}
+        self._behind: dict[int, _Live] = {}
+        self._begun: ClosableQueue[_Live] = ClosableQueue(QUEUED_JOBS)
+        self._task: asyncio.Task[None] | None = None
+        self._accepting = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        """Begin to take jobs; those in whose middle an earlier process ended wait for the next wish to begin again."""
+        await self._writer.apply(self._requeue)
+        self._task = asyncio.create_task(self._run(), name="indexing-service")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Take no more jobs, finish what is in hand, and end; cancelled, end at once. Nothing is lost either way."""
+        await self._begun.close()
+        for live in list(self._running.values()):
+            if live.job is not None:
+                live.job.stop()
+        if self._task is None:
+            return
+        try:
+            await asyncio.wait([self._task])
+        except asyncio.CancelledError:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            raise
+
+    @property
+    def running(self) -> tuple[IndexJob, ...]:
+        """The jobs that run now."""
+        return tuple(live.job for live in self._running.values() if live.job is not None)
+
+    async def submit(self, repository: Repository, paths: Sequence[bytes] | None = None) -> str:
+        """Accept a job that brings a repository up to date, all of it or what is at some paths; returns its id at once.
+
+        While a job of that repository waits to begin, the paths join it, and the id is that job's. Once this returns
+        the job is on disk. Raises ``ServiceClosed``, and ``ValueError`` for paths that no job can be about.
+        """
+        if self._begun.closed:
+            raise ServiceClosed("the service is shutting down and takes no more jobs; ask again when it is back")
+        async with self._accepting:
+            wanted = None if paths is None else tuple(paths)
+            job_id = await self._writer.apply(
+                lambda connection: accept_job(connection, repository.id, uuid4().hex, wanted, _now_ms())
+            )
+            if job_id not in self._jobs or self._jobs[job_id].done.is_set():
+                await self._take_up(_Live(job_id, repository))
+        return job_id
+
+    async def status(self, job_id: str) -> JobStatus:
+        """Return how a job stands; raises ``UnknownJob``."""
+        live = self._jobs.get(job_id)
+        if live is not None:
+            return _status(live)
+        row = await job_row(self._reader, job_id)
+        if row is None:
+            raise UnknownJob(f"there is no job {job_id!r} (the last ones of each repository are kept)")
+        return JobStatus(row.id, row.repository, row.state, row.reason, None, row)
+
+    def progress(self, job_id: str) -> Progress | None:
+        """Return how far a job of this process has come; None where it has not begun."""
+        live = self._jobs.get(job_id)
+        return None if live is None or live.job is None else live.job.counters.snapshot()
+
+    async def events(self, job_id: str) -> AsyncIterator[JobStatus]:
+        """Yield how a job stands: now, at each change of state, a few times a second while it runs, and at its end.
+
+        Every snapshot is made when it is asked for: a reader that is slow misses some and never gets an old one.
+        """
+        live = self._jobs.get(job_id)
+        if live is None:
+            yield await self.status(job_id)
+            return
+        while True:
+            changed, over = live.changed, live.done.is_set()
+            yield _status(live)
+            if over:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVENT_SECONDS):
+                    await changed.wait()
+
+    async def wait(self, job_id: str) -> JobReport:
+        """Wait until a job is over and return its report; raises what made it fail, ``UnknownJob`` or ``JobOver``."""
+        live = self._jobs.get(job_id)
+        if live is None:
+            status = await self.status(job_id)
+            raise JobOver(f"job {job_id!r} was not run by this process; it is {status.state}")
+        await live.done.wait()
+        if live.error is not None:
+            raise live.error
+        if live.report is None:
+            raise JobOver(f"job {job_id!r} was cancelled before it began")
+        return live.report
+
+    async def pause(self, job_id: str, reason: str = "asked to") -> None:
+        """Begin nothing new for a job until `resume`. Raises ``UnknownJob`` and ``JobOver``."""
+        live = self._live(job_id)
+        if live.job is not None and live.state == "running":
+            live.job.gate.pause(reason)
+            live.become("paused", reason)
+            await self._record(live)
+
+    async def resume(self, job_id: str) -> None:
+        """Go on with a paused job. Raises ``UnknownJob`` and ``JobOver``."""
+        live = self._live(job_id)
+        if live.job is not None and live.state == "paused":
+            live.job.gate.resume()
+            live.become("running")
+            await self._record(live)
+
+    async def cancel(self, job_id: str) -> None:
+        """End a job after what it has in hand; one that has not begun ends at once.
+
+        Raises ``UnknownJob`` and ``JobOver``.
+        """
+        live = self._live(job_id)
+        if live.job is not None:
+            live.become("cancelling", "asked to")
+            live.job.stop()
+            await self._record(live)
+        elif self._running.get(live.repository.id) is live:
+            live.is_unwanted = True
+        elif await self._writer.apply(lambda connection: cancel_queued(connection, job_id, _now_ms())):
+            self._behind.pop(live.repository.id, None)
+            live.become("cancelled", "cancelled before it began")
+            live.done.set()
+
+    async def idle(self) -> None:
+        """Wait until no job runs or waits."""
+        while live := next(iter((*self._running.values(), *self._behind.values())), None):
+            await live.done.wait()
+
+    async def _take_up(self, live: _Live) -> None:
+        self._jobs[live.id] = live
+        self._forget_old()
+        if live.repository.id in self._running:
+            self._behind[live.repository.id] = live
+        else:
+            self._running[live.repository.id] = live
+            try:
+                await self._begun.put(live)
+            except QueueClosed:
+                self._running.pop(live.repository.id, None)
+                raise ServiceClosed("the service is shutting down; the job begins when it is back") from None
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            async for live in self._begun:
+                group.create_task(self._run_jobs_of(live), name=f"job-{live.id[:8]}")
+
+    async def _run_jobs_of(self, live: _Live | None) -> None:
+        """Run a job, and then the one that was gathered behind it."""
+        while live is not None:
+            repository_id = live.repository.id
+            if not live.done.is_set():
+                await self._run_job(live)
+            live = None if self._begun.closed else self._behind.pop(repository_id, None)
+            if live is None:
+                self._running.pop(repository_id, None)
+            else:
+                self._running[repository_id] = live
+
+    async def _run_job(self, live: _Live) -> None:
+        try:
+            async with self._job_for(live.repository, live.id) as job:
+                live.job = job
+                live.become("running")
+                if live.is_unwanted:
+                    job.stop()
+                live.report = await job.run()
+            live.become(live.report.state, live.report.reason)
+        except asyncio.CancelledError as error:
+            live.error = error
+            live.become("cancelled", "the service was stopped")
+            raise
+        except Exception as error:  # noqa: BLE001  (task boundary: raised to whoever waits for the job)
+            live.error = error
+            live.become("failed", f"{type(error).__name__}: {error}")
+            log.debug("job.failed", job=live.id, error=repr(error))
+        finally:
+            live.done.set()
+            live.changed.set()
+
+    async def _record(self, live: _Live) -> None:
+        """Write the state down for those who read the catalog; a run that is over by now has its own last word."""
+        state, reason = live.state, live.reason
+        if live.job is None or live.job.run_record is None or state not in {"running", "paused", "cancelling"}:
+            return
+        with suppress(StaleEpoch, StorageError):
+            await self._writer.apply(partial(set_job_state, run=live.job.run_record, state=state, reason=reason))
+
+    def _requeue(self, connection: sqlite3.Connection) -> None:
+        end_cancelled(connection, self._incarnation, _now_ms())
+        requeue_interrupted(connection, self._incarnation, _now_ms())
+
+    def _live(self, job_id: str) -> _Live:
+        live = self._jobs.get(job_id)
+        if live is None:
+            raise UnknownJob(f"there is no job {job_id!r} in this process")
+        if live.done.is_set():
+            raise JobOver(f"job {job_id!r} has ended: it is {live.state}")
+        return live
+
+    def _forget_old(self) -> None:
+        ended = [job_id for job_id, live in self._jobs.items() if live.done.is_set()]
+        for job_id in ended[: max(0, len(ended) - FORGET_AFTER_JOBS)]:
+            del self._jobs[job_id]
+
+
+def _status(live: _Live) -> JobStatus:
+    progress = None if live.job is None else live.job.counters.snapshot()
+    return JobStatus(live.id, live.repository.uuid, live.state, live.reason, progress)
+
+
+def _now_ms() -> int:
+    return int(time() * 1000)
