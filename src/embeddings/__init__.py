@@ -8,8 +8,16 @@ vector is kept, is decided in ``indexing``. Importing it loads neither torch nor
 
 from __future__ import annotations
 
+from embeddings.counters import EncoderCounters
 from embeddings.encoder import Encoder, EncoderSpec, TextKind, Vectors
-from embeddings.errors import EmbeddingsError, EncodeFailed, ModelRefused, ModelUnavailable
+from embeddings.errors import (
+    EmbeddingsError,
+    EncodeFailed,
+    EncoderLost,
+    ModelRefused,
+    ModelUnavailable,
+    ReplicasRefused,
+)
 from embeddings.hashing import HASHING_DIMENSION, HashingEncoder
 from embeddings.hub import OnProgress
 from embeddings.opening import open_encoder
@@ -31,6 +39,8 @@ __all__ = [
     "EmbeddingsError",
     "EncodeFailed",
     "Encoder",
+    "EncoderCounters",
+    "EncoderLost",
     "EncoderSpec",
     "HashingEncoder",
     "KnownModel",
@@ -38,6 +48,7 @@ __all__ = [
     "ModelSpec",
     "ModelUnavailable",
     "OnProgress",
+    "ReplicasRefused",
     "ResolvedModel",
     "TextKind",
     "Vectors",

@@ -3,6 +3,8 @@
 EmbeddingsError
 ├── ModelUnavailable    no model of that name is here, or it cannot be fetched; the message says what to do
 ├── ModelRefused        it is here, but must not or cannot be used: pickled weights, wrong hash, wrong shape, own code
+├── ReplicasRefused     more encoder processes are asked for than the memory holds
+├── EncoderLost         encoder processes die before they are ready, again and again: this encoder is of no use any more
 └── EncodeFailed        the model was loaded, and encoding failed
 """
 
@@ -19,6 +21,14 @@ class ModelUnavailable(EmbeddingsError):
 
 class ModelRefused(EmbeddingsError):
     """The files of the model must not or cannot be used."""
+
+
+class ReplicasRefused(EmbeddingsError):
+    """The memory does not hold as many encoder processes as are asked for."""
+
+
+class EncoderLost(EmbeddingsError):
+    """The encoder's processes cannot be kept alive, and no more are started."""
 
 
 class EncodeFailed(EmbeddingsError):

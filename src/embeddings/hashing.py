@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import chain
 
+from embeddings.counters import EncoderCounters
 from embeddings.encoder import EncoderSpec, TextKind, Vectors
 from embeddings.errors import EncodeFailed
 from embeddings.fingerprint import fingerprint_of
@@ -44,6 +45,7 @@ class HashingEncoder:
         self._lock = threading.Lock()
         self._features = _Features(dimension)
         self._closed = False
+        self.counters = EncoderCounters()
 
     @property
     def spec(self) -> EncoderSpec:
@@ -54,6 +56,7 @@ class HashingEncoder:
         """Returns ``(len(texts), dimension)`` float32, rows of unit length, never NaN."""
         if self._closed:
             raise EncodeFailed("the hashing encoder is closed; open a new one")
+        self.counters.texts += len(texts)
         return await asyncio.to_thread(self._encode, tuple(texts))
 
     async def aclose(self) -> None:

@@ -1,26 +1,29 @@
-"""A transformer on this machine: the only module that imports torch and transformers, and only when it encodes.
+"""A transformer on this machine; with ``loading`` the only module that imports torch, and only when it encodes.
 
-The model is loaded from a local directory: no network, no pickle, no code that comes with it. It lives on one thread of
-its own. Each batch is a job of that thread, so calls take turns batch by batch, and a query waits for the batches in
-hand but not for the whole of what is being indexed.
+The model lives on one thread of its own. Each batch is a job of that thread, so calls take turns batch by batch, and a
+query waits for the batches in hand but not for the whole of what is being indexed. A batch that does not fit in memory
+is halved, down to one window that is computed on the CPU; what does not fit there either gets no vector, and all of it
+is announced.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 import numpy as np
+import structlog
 
-from embeddings.checkout import read_checkout, weights_hash
+from embeddings.counters import EncoderCounters
 from embeddings.encoder import EncoderSpec, TextKind, Vectors
-from embeddings.errors import EncodeFailed, ModelRefused, ModelUnavailable
+from embeddings.errors import EncodeFailed, ModelRefused
+from embeddings.loading import Dtype, LoadedModel, load_model
+from embeddings.out_of_memory import halve_until_it_fits, if_it_fits
+from embeddings.replica_plan import AUTO_DEVICE
 from embeddings.resolving import ResolvedModel
 from embeddings.specs import Pooling
 from embeddings.windows import Window, cut_windows, plan_batches, pool_windows
@@ -32,44 +35,32 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Dtype: TypeAlias = Literal["float32", "bfloat16"]
-
 BATCH_TOKENS = 1024
 """Padded tokens in a batch: on a CPU as fast as four times as many, in less memory, and a query waits less."""
 
 _MAX_IN_FLIGHT = 2
+_CPU = "cpu"
+
+log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class EncoderCounters:
-    """What an encoder has done since it was made."""
+class Announce(Protocol):
+    """Where warnings go: the name of an event and its values."""
 
-    loads: int = 0
-    texts: int = 0
-    tokens: int = 0
-    """Of the texts themselves, without special tokens and prefixes."""
-    windows: int = 0
-    padded_tokens: int = 0
-    """Positions that the model computed, padding included."""
-    truncated_tokens: int = 0
-    """Tokens of texts that no window held: always 0."""
+    def __call__(self, event: str, **values: str | float) -> None:
+        """Tell whoever reads the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """A model in memory with what is needed to feed it."""
-
-    model: torch.nn.Module
-    tokenizer: Tokenizer
-    before: tuple[int, ...]
-    """Ids that each window begins with."""
-    after: tuple[int, ...]
-    padding: int
-    device: torch.device
+def _warn(event: str, **values: str | float) -> None:
+    log.warning(event, **values)
 
 
 class TransformerEncoder:
-    """Implements ``Encoder`` with a model of a local directory."""
+    """Implements ``Encoder`` with a model of a local directory, on a thread of this process.
+
+    A thread cannot be ended from outside: where a device or a library hangs, ``encode`` and ``aclose`` wait for it,
+    however long. Only ``ReplicaEncoder``, whose processes are watched and can be killed, ends such a call.
+    """
 
     def __init__(
         self,
@@ -78,11 +69,13 @@ class TransformerEncoder:
         threads: int,
         dtype: Dtype = "float32",
         batch_tokens: int = BATCH_TOKENS,
-        device: str = "cpu",
+        device: str = _CPU,
+        announce: Announce = _warn,
     ) -> None:
         """Make an encoder; nothing is loaded before the first call of ``encode``.
 
-        ``threads`` ≥ 1 are torch's threads on a CPU; ``device`` is torch's name of a device.
+        ``threads`` ≥ 1 are torch's threads on a CPU; ``device`` is torch's name of a device, or ``auto`` for the first
+        CUDA device or else the CPU. ``announce`` is called from the encoder's thread.
         """
         if threads < 1 or batch_tokens < 1:
             raise ValueError(f"threads is {threads!r} and batch_tokens {batch_tokens!r}; both must be at least 1")
@@ -97,8 +90,9 @@ class TransformerEncoder:
         )
         self._threads, self._dtype, self._batch_tokens, self._device = threads, dtype, batch_tokens, device
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
-        self._loaded: _Loaded | None = None
+        self._loaded: LoadedModel | None = None
         self._closed = False
+        self._announce, self._announced = announce, set[str]()
         self.counters = EncoderCounters()
 
     @property
@@ -115,7 +109,7 @@ class TransformerEncoder:
         windows = await self._on_thread(self._windows_of, tuple(texts), kind)
         pooled = np.empty((len(windows), self._spec.dimension), dtype=np.float32)
         for batch in plan_batches([len(window.ids) for window in windows], self._batch_tokens):
-            pooled[batch] = await self._on_thread(self._pooled, [windows[position] for position in batch])
+            pooled[batch] = await self._on_thread(self._fitted, [windows[position] for position in batch])
         return pool_windows(pooled, windows, len(texts))
 
     async def aclose(self) -> None:
@@ -141,7 +135,8 @@ class TransformerEncoder:
     def _windows_of(self, texts: Sequence[str], kind: TextKind) -> list[Window]:
         """Loads the model if need be and cuts texts into windows of token ids; on the encoder's thread."""
         if self._loaded is None:
-            self._loaded = _load(self._resolved, threads=self._threads, dtype=self._dtype, device=self._device)
+            loaded = load_model(self._resolved, threads=self._threads, dtype=self._dtype)
+            self._loaded = self._placed(loaded, self._device)
             self.counters.loads += 1
         spec, loaded = self._resolved.spec, self._loaded
         prefix = spec.query_prefix if kind == "query" else spec.document_prefix
@@ -155,6 +150,57 @@ class TransformerEncoder:
         self.counters.texts += len(texts)
         self.counters.windows += len(windows)
         return windows
+
+    def _placed(self, loaded: LoadedModel, device: str) -> LoadedModel:
+        """The model on its device, or on the CPU where the device has no room for it; on the encoder's thread."""
+        try:
+            target = chosen_device(device)
+            if (model := if_it_fits(lambda: loaded.model.to(target))) is not None:
+                return replace(loaded, model=model, device=_device(target))
+        except (RuntimeError, AssertionError) as error:  # the latter from a torch that was built without the device
+            raise ModelRefused(
+                f"the device {device!r} cannot be used ({str(error).partition(chr(10))[0]}); set embeddings.devices to "
+                "devices that this machine has, such as cpu or cuda:0"
+            ) from error
+        self._announce_once("encoder.stays_on_cpu", model=self._spec.model, device=device)
+        # Some of the weights may be there already.
+        return replace(loaded, model=loaded.model.to(_CPU), device=_device(_CPU))
+
+    def _fitted(self, batch: Sequence[Window]) -> Vectors:
+        """One vector a window, computed in parts that fit in memory; on the encoder's thread."""
+        parts = halve_until_it_fits(batch, self._pooled, alone=self._alone, on_halving=self._halving)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _halving(self, windows: int) -> None:
+        self.counters.halvings += 1
+        self._announce_once("encoder.batch_halved", model=self._spec.model, device=self._device, windows=windows)
+        _give_back(self._loaded)
+
+    def _alone(self, window: Window) -> Vectors:
+        """The vector of a window that did not fit, from the CPU if need be; a row of NaN where that cannot be."""
+        home = self._loaded
+        if home is not None and home.device != _device(_CPU):
+            self._announce_once("encoder.on_cpu", model=self._spec.model, device=self._device, tokens=len(window.ids))
+            rows = if_it_fits(lambda: self._pooled_on_cpu(window, home))
+            if rows is not None:
+                self.counters.cpu_windows += 1
+                return rows
+        self.counters.refused_windows += 1
+        self._announce("encoder.window_refused", model=self._spec.model, tokens=len(window.ids), reason="out of memory")
+        return np.full((1, self._spec.dimension), np.nan, dtype=np.float32)
+
+    def _pooled_on_cpu(self, window: Window, home: LoadedModel) -> Vectors:
+        try:
+            self._loaded = replace(home, model=home.model.to(_CPU), device=_device(_CPU))
+            _give_back(home)
+            return self._pooled([window])
+        finally:
+            self._loaded = self._placed(home, str(home.device))
+
+    def _announce_once(self, event: str, **values: str | float) -> None:
+        if event not in self._announced:
+            self._announced.add(event)
+            self._announce(event, **values)
 
     def _pooled(self, batch: Sequence[Window]) -> Vectors:
         """One vector a window, of any length; on the encoder's thread."""
@@ -175,6 +221,30 @@ class TransformerEncoder:
             hidden = loaded.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state.float()
             pooled: Vectors = _pool(hidden, mask, self._resolved.spec.pooling).cpu().numpy()
         return pooled
+
+
+def chosen_device(device: str, number: int = 0) -> str:
+    """``device`` itself or, for ``auto``, the CUDA device whose turn it is for replica ``number``, else the CPU."""
+    if device != AUTO_DEVICE:
+        return device
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return f"cuda:{number % count}" if count else _CPU
+
+
+def _device(name: str) -> torch.device:
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    return torch.device(name)
+
+
+def _give_back(loaded: LoadedModel | None) -> None:
+    """Lets go of the device memory that torch keeps for later: it is split into pieces that may be too small."""
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    if loaded is not None and loaded.device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
@@ -199,113 +269,3 @@ def _token_ids(tokenizer: Tokenizer, prefix: str, text: str) -> tuple[tuple[int,
     ends = len(prefix.rstrip())
     head = sum(1 for start, end in encoding.offsets if end <= ends and start < ends)
     return tuple(encoding.ids[:head]), encoding.ids[head:]
-
-
-def _load(resolved: ResolvedModel, *, threads: int, dtype: Dtype, device: str) -> _Loaded:
-    """Reads model and tokenizer; raises ``ModelUnavailable`` or ``ModelRefused``, never anything else."""
-    spec, directory = resolved.spec, resolved.path
-    if directory is None:
-        raise ModelRefused(f"{spec.name!r} has no files, so it is no transformer")
-    checkout = read_checkout(directory)
-    if resolved.weights_sha256 is not None and weights_hash(checkout) != resolved.weights_sha256:
-        raise ModelRefused(
-            f"the weights in {str(directory)!r} have changed since {spec.name!r} was chosen; put the old ones back, or "
-            "take the new ones with `codetrove model switch`",
-        )
-    with _refusing(spec.name, str(directory)):
-        import torch  # noqa: PLC0415  (takes seconds)
-
-        torch.set_num_threads(threads)
-        tokenizer, padding = _read_tokenizer(str(directory))
-        before, after = _special_ids(tokenizer)
-        if spec.mode_token is not None:
-            mode = tokenizer.token_to_id(spec.mode_token)
-            if mode is None:
-                raise ModelRefused(
-                    f"{spec.mode_token!r} is not in the vocabulary of {str(directory)!r}; fetch it again"
-                )
-            before = (*before, mode, *after)
-        model = _read_model(str(directory), dtype=getattr(torch, dtype), bidirectional=spec.mode_token is not None)
-        return _Loaded(model.to(device), tokenizer, before, after, padding, torch.device(device))
-
-
-def _read_tokenizer(directory: str) -> tuple[Tokenizer, int]:
-    """The tokenizer, which leaves nothing out and adds nothing, and the id that pads."""
-    from transformers import AutoTokenizer  # noqa: PLC0415  (takes seconds)
-
-    wrapped = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-    tokenizer: Tokenizer = wrapped.backend_tokenizer
-    # all-MiniLM-L6-v2 comes with a tokenizer that cuts, and pads, every text to 128 tokens.
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    # Source text that spells "<s>" or "[SEP]" means these characters.
-    tokenizer.encode_special_tokens = True
-    padding = wrapped.pad_token_id
-    return tokenizer, 0 if padding is None else int(padding)
-
-
-def _special_ids(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The ids that the tokenizer puts before and after a text."""
-    encoding = tokenizer.encode("a", add_special_tokens=True)
-    own = [position for position, special in enumerate(encoding.special_tokens_mask) if not special]
-    return tuple(encoding.ids[: own[0]]), tuple(encoding.ids[own[-1] + 1 :])
-
-
-def _read_model(directory: str, *, dtype: torch.dtype, bidirectional: bool) -> torch.nn.Module:
-    """The model without its heads, every weight found by name and shape."""
-    from transformers import AutoConfig, AutoModel  # noqa: PLC0415  (takes seconds)
-
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(directory, **local)
-    if bidirectional:
-        # A decoder's configuration would let each position see only what is before it.
-        config.is_decoder = False
-    with _quiet():
-        model, found = AutoModel.from_pretrained(
-            directory,
-            config=config,
-            use_safetensors=True,
-            dtype=dtype,
-            output_loading_info=True,
-            **local,
-        )
-    # The pooler is a head that no vector here goes through.
-    missing = sorted(name for name in found["missing_keys"] if not name.startswith("pooler."))
-    if missing or found["mismatched_keys"]:
-        wrong = missing or sorted(str(key) for key in found["mismatched_keys"])
-        raise ModelRefused(f"{len(wrong)} weights of {directory!r} are missing or of another shape, as {wrong[0]!r}")
-    loaded: torch.nn.Module = model.eval()
-    return loaded
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps transformers from drawing a progress bar and reporting unused heads while a model is loaded."""
-    from transformers.utils import logging as reports  # noqa: PLC0415  (takes seconds)
-
-    verbosity, bar = reports.get_verbosity(), reports.is_progress_bar_enabled()
-    reports.set_verbosity(logging.ERROR)
-    reports.disable_progress_bar()
-    try:
-        yield
-    finally:
-        reports.set_verbosity(verbosity)
-        if bar:
-            reports.enable_progress_bar()
-
-
-@contextmanager
-def _refusing(name: str, directory: str) -> Iterator[None]:
-    """Translates what the libraries raise over files that they cannot use."""
-    try:
-        yield
-    except ModelRefused:
-        raise
-    except ImportError as error:
-        raise ModelUnavailable(
-            f"{name!r} needs torch and transformers ({error}); install codetrove with them"
-        ) from error
-    except Exception as error:
-        # tokenizers raises bare Exception, and safetensors an error of its own that descends from nothing else.
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ModelRefused(f"the model in {directory!r} cannot be loaded ({reason}); fetch it again") from error

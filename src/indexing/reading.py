@@ -72,7 +72,9 @@ async def _vectors_of(
     except VectorStoreError as error:
         return NoVectors(f"store unavailable: {error}")
     try:
-        encoder = await asyncio.to_thread(lambda: open_encoder(model, threads=encoder_threads(settings)))
+        encoder = await asyncio.to_thread(
+            lambda: open_encoder(model, threads=encoder_threads(settings), devices=settings.embeddings.devices)
+        )
     except EmbeddingsError as error:
         return NoVectors(f"no model: {error}")
     stack.push_async_callback(encoder.aclose)

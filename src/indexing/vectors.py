@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from embeddings import AUTO, EmbeddingsError, ModelRefused, open_encoder, resolve, resolved_from_json
+from indexing.memory import read_memory
 from indexing.vectorize.embedded_text import TEMPLATE
 from indexing.vectorize.keeper import Surroundings
 from indexing.vectorize.records import VectorizeSettings
@@ -20,6 +21,7 @@ from storage import EmbeddingCache, LocalStore, VectorStoreError, collections, k
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from embeddings import Encoder, ResolvedModel
     from indexing.settings import Settings
@@ -139,9 +141,13 @@ async def own_vectors(
             writer,
             reader,
             incarnation,
-            open_encoder=partial(encoder_of, threads=encoder_threads(settings)),
+            open_encoder=partial(encoder_of, settings=settings, directory=directory.path),
             # A store in this process has answered when its call returns.
-            settings=VectorizeSettings(batch_chunks=settings.embeddings.batch_chunks, settle_seconds=0.0),
+            settings=VectorizeSettings(
+                batch_chunks=settings.embeddings.batch_chunks,
+                parallel_batches=settings.embeddings.max_parallel_batches,
+                settle_seconds=0.0,
+            ),
         )
         prefix = f"codetrove_{installation.replace('-', '')[:8]}_"
         service = await stack.enter_async_context(VectorService(around, store_name=LOCAL_STORE, prefix=prefix))
@@ -152,10 +158,25 @@ async def own_vectors(
         yield vectors
 
 
-async def encoder_of(row: CollectionRow, *, threads: int) -> Encoder:
-    """Return the encoder of a collection; torch and the weights are loaded when it first encodes."""
-    resolved = await asyncio.to_thread(resolved_from_json, row.model)
-    return await asyncio.to_thread(partial(open_encoder, resolved, threads=threads))
+async def encoder_of(row: CollectionRow, *, settings: Settings, directory: Path) -> Encoder:
+    """Return the encoder of a collection; torch and the weights are loaded when it first encodes.
+
+    Raises ``ReplicasRefused`` where the memory there is now does not hold the replicas that are wanted.
+    """
+    return await asyncio.to_thread(_open_encoder, row, settings, directory)
+
+
+def _open_encoder(row: CollectionRow, settings: Settings, directory: Path) -> Encoder:
+    wanted = settings.embeddings
+    return open_encoder(
+        resolved_from_json(row.model),
+        threads=encoder_threads(settings),
+        replicas=wanted.replicas,
+        devices=wanted.devices,
+        deadline_seconds=wanted.deadline_seconds,
+        memory_available=read_memory().available_bytes if wanted.replicas else None,
+        directory=directory,
+    )
 
 
 def encoder_threads(settings: Settings) -> int:

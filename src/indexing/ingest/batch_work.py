@@ -80,7 +80,8 @@ class BatchWork:
 
         A permit and a worker come before each batch, and are kept until they are recalled or no batch is there. While
         one batch is cut, the next is already with the worker, and the one before is committed. All tasks but the first
-        (number 0) end when the job goes on sequentially; so does it for the first worker that cannot be had.
+        (number 0) end when the job goes on sequentially; so does it for the first worker that cannot be had. The first
+        task tries once more then, and when it has none either, the job fails.
         """
         async with asyncio.TaskGroup() as group:
             committing: asyncio.Task[None] | None = None
@@ -89,10 +90,11 @@ class BatchWork:
                 try:
                     async with pool.lend(self._gate) as lent:
                         has_worker = True
-                        committing = await self._work(batches, lent, group, committing)
+                        self._gate.are_several = pool.permits.limit > 1
+                        committing = await self._work(batches, lent, group, committing, number)
                 except Exception as error:
                     # With a batch in hand the failure is the job's; without one another task may do what is left.
-                    if has_worker or self._gate.is_sequential:
+                    if has_worker or (self._gate.is_sequential and not number):
                         raise
                     self._gate.go_on_sequentially(str(error))
 
@@ -111,6 +113,7 @@ class BatchWork:
         lent: Lent,
         group: asyncio.TaskGroup,
         committing: asyncio.Task[None] | None,
+        number: int,
     ) -> asyncio.Task[None] | None:
         """Work with one worker for as long as it may be kept; returns the last commit, which may still be going on."""
         following = self._next(batches)
@@ -119,16 +122,20 @@ class BatchWork:
             if self._gate.is_stopping:
                 following = self._next(batches)
                 continue
-            if self._gate.is_open and not lent.is_recalled:
+            if self._may_go_on(lent, number):
                 following = self._next(batches)
             await lent.weigh()
             reports = await self._reports(lent.worker, batch.tasks, task, None if following is None else following[1])
             if committing is not None:
                 await committing
             committing = group.create_task(self._commit_batch(reports, batch.id), name="commit")
-            if following is None and self._gate.is_open and not lent.is_recalled:
+            if following is None and self._may_go_on(lent, number):
                 following = self._next(batches)
         return committing
+
+    def _may_go_on(self, lent: Lent, number: int) -> bool:
+        is_one_too_many = number > 0 and self._gate.is_sequential
+        return self._gate.is_open and not lent.is_recalled and not is_one_too_many
 
     def _next(self, batches: ClosableQueue[Batch]) -> tuple[Batch, BatchTask] | None:
         try:
@@ -160,7 +167,8 @@ class BatchWork:
         return results
 
     def _task(self, tasks: Sequence[FileTask], mode: CutMode = "syntax") -> BatchTask:
-        return BatchTask(self._repository.root.path, self._repository.id, self._rules, tuple(tasks), mode)
+        root, repository_id = self._repository.root.path, self._repository.id
+        return BatchTask(root, repository_id, self._rules, tuple(tasks), mode, with_words=self._gate.are_several)
 
     async def _reports(
         self,

@@ -20,6 +20,8 @@ class Gate:
         self.is_stopping = False
         self.is_sequential = False
         """Whether one task alone works, because the parallel way has failed."""
+        self.are_several = False
+        """Whether several workers are let work: what they can do for the owner's process, they do."""
         self.paused = ""
         """Why nothing new is begun; empty while something may be."""
         self.held_back = ""
@@ -67,11 +69,13 @@ class Gate:
     def count_death(self) -> None:
         """Count a worker that died; from the third on the job goes on sequentially."""
         self._deaths += 1
-        if self._deaths >= MOST_DEATHS and not self.is_sequential:
+        if self._deaths >= MOST_DEATHS:
             self.go_on_sequentially(f"{self._deaths} worker processes died")
 
     def go_on_sequentially(self, reason: str) -> None:
-        """Let one task alone do what is left, and say so."""
+        """Let one task alone do what is left, and say so once."""
+        if self.is_sequential:
+            return
         self.is_sequential = True
         self.warnings.append(f"went on with one worker process: {reason}")
         log.warning("job.sequential", reason=reason)

@@ -34,7 +34,7 @@ from storage import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     from indexing.ingest.messages import FileTask
     from indexing.ingest.pool import WorkerPool
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from storage import Incarnation, JobState, Reader, Removal, Repository, Run, Tally, Writer
 
 REMOVALS_A_CHANGE = 500
+STOP_SECONDS = 4.0
+"""That a job which is to stop may take for what it has in hand; then that is given up, each file old or new."""
 QUEUED_FILES = 65_536
 """Files that may be planned ahead of the workers, about 400 bytes each, so that the total is known early."""
 
@@ -114,10 +116,14 @@ class IndexJob:
         self._batches: ClosableQueue[Batch] = ClosableQueue(settings.queue_batches)
         self._planned: ClosableQueue[FileTask] = ClosableQueue(QUEUED_FILES)
         self.gate = Gate()
+        self.gate.is_sequential = settings.concurrent_workers == 1
         self.counters = Counters()
+        self._patience: asyncio.Timeout | None = None
 
     def stop(self) -> None:
-        """Take no new work, finish what is in hand, and end as cancelled."""
+        """Take no new work, finish what is in hand within ``STOP_SECONDS``, and end as cancelled."""
+        if self._patience is not None and not self.gate.is_stopping:
+            self._patience.reschedule(asyncio.get_running_loop().time() + STOP_SECONDS)
         self.gate.stop()
 
     async def run(self) -> JobReport:
@@ -138,7 +144,7 @@ class IndexJob:
             root, extent = Path(os.fsdecode(repository.root.path)), Extent(run.paths)
             scan = await asyncio.to_thread(Scan, root, self._settings.rules, extent)
             self._check_root(scan)
-            await self._bring_up_to_date(scan, run, work, frozenset(held))
+            await self._within_patience(self._bring_up_to_date(scan, run, work, frozenset(held)))
         except BaseException as error:
             first = _first(error)
             state: JobState = "cancelled" if isinstance(first, asyncio.CancelledError) else "failed"
@@ -152,6 +158,19 @@ class IndexJob:
         self.counters.stage = "done"
         notes, warnings = tuple(self.counters.notes), (*scan.warnings, *self.gate.warnings)
         return JobReport(run.job_id, repository, state, reason, self.counters.tally(), notes, warnings)
+
+    async def _within_patience(self, work: Awaitable[None]) -> None:
+        patience = asyncio.timeout(STOP_SECONDS if self.gate.is_stopping else None)
+        try:
+            async with patience:
+                self._patience = patience
+                await work
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            self.gate.warnings.append(f"what was in hand {STOP_SECONDS:g} s after the job was to stop was given up")
+        finally:
+            self._patience = None
 
     async def _bring_up_to_date(self, scan: Scan, run: Run, work: BatchWork, suspects: frozenset[bytes]) -> None:
         repository = self._repository

@@ -45,6 +45,8 @@ class BatchTask:
     files: tuple[FileTask, ...]
     mode: CutMode
     """``windows``: without parsing, for a file whose parsing killed a worker"""
+    with_words: bool = False
+    """whether the parts of compound identifiers are found here, and not where the text index is fed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,12 @@ class FileReport:
     failure: Failure | None = None
     gone: bool = False
     """the path no longer names a regular file"""
+    busy_seconds: float = 0.0
+    """that the worker spent on it"""
+
+    def timed(self, seconds: float) -> FileReport:
+        """Return the report with the time that it took."""
+        return replace(self, busy_seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,8 @@ class _Waiter:
 class Permits:
     """At most ``limit`` permits are out at once; those above a lowered limit are recalled, not torn away.
 
-    Owners share: whoever holds the fewest is served first, and a permit is recalled while another owner that holds
-    fewer waits for one. Among equals the first to come is the first to be served.
+    Owners share: whoever holds the fewest is served first, and a permit is recalled while another owner waits that
+    holds none, or at least two fewer. Among equals the first to come is the first to be served.
     """
 
     def __init__(self, limit: int) -> None:
@@ -72,7 +72,12 @@ class Permits:
         if permit in self._held[self._limit :]:
             return True
         mine = self._count(permit.owner)
-        return any(waiter.owner is not permit.owner and self._count(waiter.owner) < mine for waiter in self._waiting)
+        for waiter in self._waiting:
+            theirs = self._count(waiter.owner)
+            # For a difference of one, the odd permit would go to and fro for ever.
+            if waiter.owner is not permit.owner and (theirs == 0 or theirs + 1 < mine):
+                return True
+        return False
 
     async def _taken(self, owner: object) -> Permit:
         waiter = _Waiter(owner, asyncio.get_running_loop().create_future())

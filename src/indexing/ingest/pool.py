@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
+from indexing.ingest.worker_meter import WorkerMeter
 from indexing.ingest.worker_process import WorkerProcess
 from indexing.memory import rss_of
 from storage import reach
@@ -74,6 +76,7 @@ class WorkerPool:
         self._directory = directory
         self._idle: list[WorkerProcess] = []
         self._lent: list[WorkerProcess] = []
+        self._meters: list[WorkerMeter] = []
 
     @property
     def permits(self) -> Permits:
@@ -90,6 +93,11 @@ class WorkerPool:
         """How many workers have a batch in hand."""
         return sum(worker.is_busy for worker in self._lent)
 
+    @property
+    def meters(self) -> tuple[WorkerMeter, ...]:
+        """What the workers have done, by their number."""
+        return tuple(map(copy, self._meters))
+
     @asynccontextmanager
     async def lend(self, owner: object) -> AsyncIterator[Lent]:
         """Wait for a permit, then lend a running worker. Raises ``WorkerStartFailed``."""
@@ -100,7 +108,10 @@ class WorkerPool:
             try:
                 reach("pool.lend")
                 if worker.pid is None:
+                    # Cancelled now, it must not be lent again: that it is ready would be taken for its first answer.
+                    lent.is_worn = True
                     await worker.start()
+                    lent.is_worn = False
                 yield lent
             finally:
                 self._lent.remove(worker)
@@ -122,4 +133,10 @@ class WorkerPool:
             self._idle.append(worker)
 
     def _new(self) -> WorkerProcess:
-        return WorkerProcess(self._setup, directory=self._directory, wall_seconds=self._settings.wall_seconds)
+        taken = {worker.meter.number for worker in (*self._lent, *self._idle)}
+        meter = next((each for each in self._meters if each.number not in taken), None)
+        if meter is None:
+            meter = WorkerMeter(len(self._meters))
+            self._meters.append(meter)
+        wall_seconds = self._settings.wall_seconds
+        return WorkerProcess(self._setup, directory=self._directory, wall_seconds=wall_seconds, meter=meter)

@@ -16,6 +16,7 @@ from indexing.cutting import (
     identifier_parts,
     language_of,
 )
+from indexing.cutting.identifiers import compound_words
 from indexing.ingest.messages import FileReport
 from indexing.ingest.path_words import path_words
 from indexing.sources import (
@@ -46,6 +47,7 @@ def prepare_file(
     known: KnownCuts,
     mode: CutMode,
     zstd_level: int,
+    with_words: bool = False,
 ) -> FileReport:
     """Return what the file at the task's place is now; never raises for what a file can be or do."""
     path = task.place.path
@@ -72,7 +74,9 @@ def prepare_file(
             )
         )
     return FileReport(
-        version=_version(task, read, verdict.flags, repository_id, known, mode=mode, zstd_level=zstd_level)
+        version=_version(
+            task, read, verdict.flags, repository_id, known, mode=mode, zstd_level=zstd_level, with_words=with_words
+        )
     )
 
 
@@ -85,6 +89,7 @@ def _version(
     *,
     mode: CutMode,
     zstd_level: int,
+    with_words: bool,
 ) -> FileVersion:
     path = task.place.path
     language = language_of(path, read.data[:_HEAD_BYTES])
@@ -93,6 +98,7 @@ def _version(
     flags = set(task.flags) | content_flags
     text = made = None
     outline = b""
+    words: tuple[str, ...] = ()
     if not known.has(repository_id, sha256, extractor=EXTRACTOR_VERSION, language=language, cutter=cutter):
         extracted = extract(read.data, language)
         if extracted.replaced:
@@ -104,6 +110,8 @@ def _version(
             made = cut_windows(extracted.text, language)
         body = compress_text(extracted.text, zstd_level)
         outline = pack_outline(made.chunks, zstd_level)
+        if with_words:
+            words = tuple(compound_words(extracted.text[each.start_byte : each.end_byte]) for each in made.chunks)
         text = NewText(extracted.encoding, len(extracted.text), body, extracted.sections)
     return FileVersion(
         place=task.place,
@@ -118,6 +126,7 @@ def _version(
         text=text,
         cut=made,
         outline=outline,
+        words=words,
     )
 
 

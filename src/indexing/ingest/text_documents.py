@@ -1,6 +1,7 @@
 """Makes the text index's documents, from a commit in memory or from rows of the catalog; both give the same.
 
-The parts of compound identifiers are found here, not in the worker processes: these are the busier side.
+With one worker process the parts of compound identifiers are found here: the worker is the busier side. Several workers
+find them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ def documents_of_commit(added: NewChunks) -> list[TextDocument]:
     """Return the documents of the chunks that one commit added, in order of their ids."""
     text = expand_text(added.body, added.text_size)
     pieces = [text[chunk.start_byte : chunk.end_byte] for chunk in added.chunks]
+    words = added.words or [compound_words(piece) for piece in pieces]
     return [
         TextDocument(
             chunk_id=chunk_id,
@@ -28,11 +30,13 @@ def documents_of_commit(added: NewChunks) -> list[TextDocument]:
             language=added.language,
             kind=chunk.kind,
             code=piece,
-            words=compound_words(piece),
+            words=found,
             symbols=tuple([symbol.name for symbol in chunk.symbols]),
             scope=chunk.scope,
         )
-        for chunk_id, (chunk, piece) in enumerate(zip(added.chunks, pieces, strict=True), added.first_chunk_id)
+        for chunk_id, (chunk, piece, found) in enumerate(
+            zip(added.chunks, pieces, words, strict=True), added.first_chunk_id
+        )
     ]
 
 

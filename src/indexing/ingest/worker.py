@@ -17,6 +17,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
+from time import perf_counter
 from typing import TYPE_CHECKING, BinaryIO
 
 from indexing.ingest.messages import LENGTH_BYTES, READY, FileReport, decode_batch, decode_setup, encode_frame
@@ -68,10 +69,11 @@ def _serve(batch: BatchTask, setup: WorkerSetup, known: KnownCuts, answers: Bina
         return
     with handles:
         for task in batch.files:
+            began = perf_counter()
             signal.setitimer(signal.ITIMER_PROF, setup.cpu_seconds)
             report = _prepare(task, handles, batch, setup, known)
             signal.setitimer(signal.ITIMER_PROF, 0)
-            answers.write(encode_frame(report))
+            answers.write(encode_frame(report.timed(perf_counter() - began)))
             answers.flush()
 
 
@@ -86,6 +88,7 @@ def _prepare(
             repository_id=batch.repository_id,
             known=known,
             mode=batch.mode,
+            with_words=batch.with_words,
             zstd_level=setup.zstd_level,
         )
     except Exception as error:  # noqa: BLE001  (task boundary: a defect costs this file only, and is told)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from indexing.ingest.messages import LENGTH_BYTES, decode_report, encode_frame
+from indexing.ingest.worker_meter import WorkerMeter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,15 +41,17 @@ class WorkerStartFailed(Exception):
 class WorkerProcess:
     """One worker process; it works on one batch at a time."""
 
-    def __init__(self, setup: WorkerSetup, *, directory: Path, wall_seconds: float) -> None:
+    def __init__(
+        self, setup: WorkerSetup, *, directory: Path, wall_seconds: float, meter: WorkerMeter | None = None
+    ) -> None:
         """Prepare to start in ``directory``; ``wall_seconds`` without a report mean that it hangs."""
+        self.meter = meter or WorkerMeter(0)
         self._setup = setup
         self._directory = directory
         self._wall_seconds = wall_seconds
         self._process: asyncio.subprocess.Process | None = None
         self._begun: list[BatchTask] = []
         """Batches that the process has, whose reports are not all read; in their order."""
-        self.starts = 0
         self.files = 0
         """Answers of the process that runs now."""
 
@@ -69,7 +72,7 @@ class WorkerProcess:
 
     async def start(self) -> None:
         """Start the process and wait until it is ready; raises ``WorkerStartFailed`` if it ends before that."""
-        self.starts += 1
+        self.meter.starts += 1
         self.files = 0
         # -P keeps the working directory off sys.path: a pickle.py in an indexed tree must never be imported.
         self._process = await asyncio.create_subprocess_exec(
@@ -103,6 +106,7 @@ class WorkerProcess:
         for _ in batch.files:
             report = decode_report(await self._receive())
             self.files += 1
+            self.meter.count(report)
             yield report
         del self._begun[0]
 
@@ -155,4 +159,5 @@ class WorkerProcess:
         await self.aclose()
         if process.returncode == -signal.SIGPROF:
             cause = "cpu_deadline"
+        self.meter.deaths += 1
         return WorkerDied(cause, process.returncode)

@@ -75,7 +75,7 @@ class IndexingSettings(_Group):
     concurrent_workers: Count = Field(1, ge=1, le=64, description="Worker processes while enable_parallel is true.")
     worker_batch_size: Count = Field(16, ge=1, le=1024, description="Most files that a worker is given at once.")
     worker_batch_bytes: Count = Field(
-        2 * MIB, ge=64 * 1024, le=256 * MIB, description="Most bytes of files that a worker is given at once."
+        MIB // 2, ge=64 * 1024, le=256 * MIB, description="Most bytes of files that a worker is given at once."
     )
     queue_batches: Count = Field(
         8, ge=1, le=256, description="Batches that wait for a worker before discovery has to wait."
@@ -87,7 +87,7 @@ class IndexingSettings(_Group):
         120, ge=10, le=3600, description="Seconds without an answer after which a worker is killed and replaced."
     )
     recycle_files: Count = Field(
-        20_000, ge=1, le=1_000_000, description="Files after which a worker process is replaced by a new one."
+        50_000, ge=1, le=1_000_000, description="Files after which a worker process is replaced by a new one."
     )
 
 

@@ -62,7 +62,7 @@ class Pipeline:
         self._settings = settings
         self._prepared: ClosableQueue[Work] = ClosableQueue(1)
         self._ready: ClosableQueue[Work | Removal] = ClosableQueue(1)
-        self._encoders = max(1, encoder.spec.max_in_flight)
+        self._encoders = max(1, min(settings.parallel_batches, encoder.spec.max_in_flight))
         self._busy: set[int] = set()
         self._claims: dict[bytes, Work] = {}
         self._attempts: dict[int, int] = {}

@@ -18,6 +18,8 @@ class VectorizeSettings:
 
     batch_chunks: int = 512
     """Most points in a batch."""
+    parallel_batches: int = 2
+    """Most batches that are with the encoder at once, where it takes several."""
     batch_bytes: int = 4 << 20
     """Most bytes of text in a batch of more than one point."""
     batch_seconds: float = 5.0

@@ -59,6 +59,8 @@ class FileVersion:
     cut: Cut | None
     outline: bytes = b""
     """of the cut's chunks, packed by ``pack_outline``"""
+    words: tuple[str, ...] = ()
+    """of each chunk, for the text index: see ``NewChunks``"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class NewChunks:
     body: bytes
     """The text, compressed as kept."""
     text_size: int
+    words: tuple[str, ...] = ()
+    """Parts of the compound identifiers in each chunk; empty where they are yet to be found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +254,8 @@ def _ensure_cut(
     ).fetchone()
     key = cut_key(repository, version.sha256, version.extractor, version.language, version.cutter)
     first = _add_chunks(connection, cut_id, key, version)
-    return blob_id, cut_id, NewChunks(repository, cut_id, version.language, first, version.cut.chunks, body, size)
+    chunks, words = version.cut.chunks, version.words
+    return blob_id, cut_id, NewChunks(repository, cut_id, version.language, first, chunks, body, size, words)
 
 
 def _ensure_text(connection: sqlite3.Connection, version: FileVersion, new: NewText) -> tuple[int, int, bytes, int]:

@@ -89,7 +89,7 @@ async def test_f011_a_worker_that_cannot_start_fails_at_once(tmp_path: Path) -> 
     worker = WorkerProcess(setup(tmp_path / "no" / "catalog.db"), directory=tmp_path, wall_seconds=60)
     with pytest.raises(WorkerStartFailed, match="status 1"):
         await worker.start()
-    assert worker.starts == 1
+    assert worker.meter.starts == 1
     assert worker.pid is None
 
 

@@ -60,7 +60,7 @@ async def test_equal_texts_of_batches_that_are_encoded_at_the_same_time_are_enco
         bench.catalog.add(f"same{number}.py", "def same\n" + f"def own{number}\n")
     encoder = TestEncoder(in_flight=3)
     encoder.gate.clear()
-    async with bench.run(encoder, settings=replace(SMALL_BATCHES, batch_chunks=4)) as run:
+    async with bench.run(encoder, settings=replace(SMALL_BATCHES, batch_chunks=4, parallel_batches=3)) as run:
         await until(lambda: encoder.calls >= 3)
         encoder.gate.set()
         assert await run.drained()
