@@ -121,7 +121,7 @@ async def _run(way: Way, tree: Path, data: Path, registry: bytes, *, vectors: bo
 
 def _prepare(data: Path, registry: bytes) -> None:
     shutil.rmtree(data, ignore_errors=True)
-    data.mkdir(parents=True)
+    data.mkdir(mode=0o700, parents=True)
     if registry:
         (data / "registry.json").write_bytes(registry)
 

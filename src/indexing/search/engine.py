@@ -49,28 +49,10 @@ async def search(
     legs = _Legs(request, query, filters, catalog=catalog, text_index=text_index, vectors=vectors)
     await legs.begin(max(FIRST_LIMIT, 4 * request.k), max(FIRST_NEIGHBOURS, 4 * request.k))
     while True:
-        shown = legs.rows.shown()
-        defined = {chunk_id: found for chunk_id, found in legs.words.defined.items() if chunk_id in shown.chunks}
-        fused = fuse(
-            (
-                Leg("text", shown.only(legs.words.text.scores()), LEG_WEIGHTS["text"]),
-                Leg("name", _name_scores(defined, query), LEG_WEIGHTS["name"]),
-                Leg("path", shown.only(legs.words.paths.scores()), LEG_WEIGHTS["path"]),
-                Leg("vector", shown.only(legs.near.scores), LEG_WEIGHTS["vector"]),
-            )
-        )
-        ranked = _ranked(fused, shown, defined, query, request)
-        full = len(ranked) >= request.k
-        if full or not await legs.widen():
-            break
-    manner = Manner(query.words, request.snippet_lines, check_disk=request.check_disk)
-    of_ranked = Found(ranked, fused, shown.places)
-    return SearchResult(
-        await catalog.read(lambda connection: present(of_ranked, connection, manner)),
-        complete=full or legs.exhausted,
-        degraded=tuple(legs.degraded),
-        cut_ids=tuple(dict.fromkeys(each.best.chunk.cut_id for each in ranked)),
-    )
+        result = await catalog.read(lambda connection: _page(connection, legs, query, request))
+        if result is not None:
+            return result
+        await legs.widen()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +118,29 @@ class _Legs:
             legs.append(self._widen_words())
         await asyncio.gather(*legs)
 
-    async def widen(self) -> bool:
-        """Let every leg that has more go further; False when none has, or all are at their bound."""
+    @property
+    def can_widen(self) -> bool:
+        """Some leg has more to give and is not at its bound."""
+        return self._can_widen_words or self._can_widen_vectors
+
+    async def widen(self) -> None:
+        """Let every leg that has more go further."""
         legs = []
-        if self._limit < LAST_LIMIT and not self._words_exhausted:
+        if self._can_widen_words:
             self._limit = min(4 * self._limit, LAST_LIMIT)
             legs.append(self._widen_words())
-        if self._vectors is not None and self._neighbours < LAST_NEIGHBOURS and not self.near.exhausted:
+        if self._vectors is not None and self._can_widen_vectors:
             self._neighbours = min(4 * self._neighbours, LAST_NEIGHBOURS)
             legs.append(self._widen_vectors(self._vectors))
         await asyncio.gather(*legs)
-        return bool(legs)
+
+    @property
+    def _can_widen_words(self) -> bool:
+        return self._limit < LAST_LIMIT and not self._words_exhausted
+
+    @property
+    def _can_widen_vectors(self) -> bool:
+        return self._vectors is not None and self._neighbours < LAST_NEIGHBOURS and not self.near.exhausted
 
     @property
     def _words_exhausted(self) -> bool:
@@ -183,6 +177,34 @@ async def _filters(request: SearchRequest, catalog: Reader) -> Filters:
     return Filters(request.repositories, languages, paths, allowed)
 
 
+def _page(connection: sqlite3.Connection, legs: _Legs, query: Query, request: SearchRequest) -> SearchResult | None:
+    """Fuse, rank and present what the legs found; None where they found too little and can find more.
+
+    All in one thread beside the event loop: it takes milliseconds, and each change of threads a fraction of one.
+    """
+    shown = legs.rows.shown()
+    defined = {chunk_id: found for chunk_id, found in legs.words.defined.items() if chunk_id in shown.chunks}
+    fused = fuse(
+        (
+            Leg("text", shown.only(legs.words.text.scores()), LEG_WEIGHTS["text"]),
+            Leg("name", _name_scores(defined, query), LEG_WEIGHTS["name"]),
+            Leg("path", shown.only(legs.words.paths.scores()), LEG_WEIGHTS["path"]),
+            Leg("vector", shown.only(legs.near.scores), LEG_WEIGHTS["vector"]),
+        )
+    )
+    ranked = _ranked(fused, shown, defined, query, request)
+    full = len(ranked) >= request.k
+    if not full and legs.can_widen:
+        return None
+    manner = Manner(query.words, request.snippet_lines, check_disk=request.check_disk)
+    return SearchResult(
+        present(Found(ranked, fused, shown.places), connection, manner),
+        complete=full or legs.exhausted,
+        degraded=tuple(legs.degraded),
+        cut_ids=tuple(dict.fromkeys(each.best.chunk.cut_id for each in ranked)),
+    )
+
+
 def _name_scores(defined: Mapping[int, Sequence[Definition]], query: Query) -> dict[int, float]:
     fits = {chunk_id: definition_fit(definitions, query) for chunk_id, definitions in defined.items()}
     return {chunk_id: fit for chunk_id, fit in fits.items() if fit > 0}
@@ -201,8 +223,15 @@ def _ranked(
     candidates = []
     for chunk_id, each in fused.items():
         chunk = shown.chunks[chunk_id]
-        text = each.places["text"].score if "text" in each.places else 0.0
-        vector = (each.places["vector"].score - least) / spread if "vector" in each.places else 0.0
-        place = shown.places[chunk.cut_id][0]
-        candidates.append(Candidate(chunk, place, each.score, text, defined.get(chunk_id, ()), vector))
+        text, near = each.places.get("text"), each.places.get("vector")
+        candidates.append(
+            Candidate(
+                chunk,
+                shown.places[chunk.cut_id][0],
+                each.score,
+                text.score if text else 0.0,
+                defined.get(chunk_id, ()),
+                (near.score - least) / spread if near else 0.0,
+            )
+        )
     return rank(candidates, query, request.k, max_hits_a_file=request.max_hits_per_file)

@@ -57,10 +57,9 @@ def present(found: Found, connection: sqlite3.Connection, manner: Manner) -> tup
     bodies = [
         texts[each.best.chunk.cut_id][each.start_byte : each.end_byte].decode("utf-8", "replace") for each in kept
     ]
-    snippets = [
-        highlighter.snippet(body, each.start_line, manner.snippet_lines)
-        for body, each in zip(bodies, kept, strict=True)
-    ]
+    snippets = highlighter.snippets(
+        [(body, each.start_line) for body, each in zip(bodies, kept, strict=True)], manner.snippet_lines
+    )
     return tuple(
         _hit(
             each,

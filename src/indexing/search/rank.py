@@ -9,12 +9,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from indexing.search.parts import identifier_parts
+from indexing.search.parts import identifier_words
 from indexing.search.query import QueriedName, Query, run_together
 from storage import Definition, FoundChunk, PlaceShown
 
@@ -95,7 +96,6 @@ class Ranked(NamedTuple):
     end_byte: int
 
 
-_File: TypeAlias = tuple[str, bytes]
 _Order: TypeAlias = tuple[float, str, bytes, int]
 """Score (negative, so that the best comes first), repository, path, line."""
 
@@ -115,39 +115,41 @@ def rank(
         return []
     top = max(each.fusion for each in candidates)
     best_text = max(each.text for each in candidates) or 1.0
-    files: dict[_File, float] = {}
-    with_file = []
+    files: dict[tuple[str, bytes], _File] = {}
+    gained = []
     for each in candidates:
-        file = each.place.repository, each.place.path
+        place = each.place
+        key = place.repository, place.path
+        file = files.get(key)
+        if file is None:
+            file = files[key] = _File(*key, place)
         by_text = 1.0 + rules.text * each.text / best_text
         by_vector = 1.0 + rules.vector * each.vector
-        files[file] = files.get(file, 0.0) + each.fusion * by_text * by_vector
-        with_file.append((each, file, by_text, by_vector))
-    best_file = max(files.values())
-    by_file: dict[_File, dict[str, float]] = {}
+        file.score += each.fusion * by_text * by_vector
+        gained.append((each, file, by_text, by_vector))
+    best_file = max(file.score for file in files.values())
+    for file in files.values():
+        file.factors = {
+            "coherence": 1.0 + rules.coherence * file.score / best_file,
+            "file_name": file_name_factor(file.path, query, rules),
+            **place_factors(file.place, wants_tests=query.wants_tests, wants_asides=query.wants_asides, rules=rules),
+        }
     by_symbol: dict[str, float] = {}
-    scored = []
-    for each, file, by_text, by_vector in with_file:
-        of_file = by_file.get(file)
-        if of_file is None:
-            of_file = by_file[file] = {
-                "coherence": 1.0 + rules.coherence * files[file] / best_file,
-                "file_name": file_name_factor(each.place.path, query, rules),
-                **place_factors(
-                    each.place, wants_tests=query.wants_tests, wants_asides=query.wants_asides, rules=rules
-                ),
-            }
-        chunk = each.chunk
-        symbol = chunk.symbol
+    scored: list[_Scored] = []
+    for number, (each, file, by_text, by_vector) in enumerate(gained):
+        symbol = each.chunk.symbol
         by_name = by_symbol.get(symbol)
         if by_name is None:
             by_name = by_symbol[symbol] = symbol_words_factor(symbol, query, rules)
         defines = definition_factor(each.definitions, query, rules) if each.definitions else 1.0
         own = defines, by_text, by_vector, by_name
-        score = each.fusion / top * math.prod(of_file.values(), start=defines * by_text * by_vector * by_name)
-        scored.append(_Scored((-round(score, 9), *file, chunk.start_line), each, score, own, of_file))
-    # Candidates are no order of their own: those with equal keys stay as they came.
-    scored.sort(key=attrgetter("order"))
+        of_file = file.factors.values()
+        score = each.fusion / top * math.prod(of_file, start=defines * by_text * by_vector * by_name)
+        # Candidates are no order of their own: those with equal keys stay as they came.
+        scored.append(
+            (-round(score, 9), file.repository, file.path, each.chunk.start_line, number, score, own, each, file)
+        )
+    scored.sort()
     return [each.ranked() for each in _spread(scored, limit, rules, max_hits_a_file)]
 
 
@@ -167,7 +169,7 @@ def definition_fit(definitions: Sequence[Definition], query: Query) -> float:
 
 def symbol_words_factor(symbol: str, query: Query, rules: Factors = FACTORS) -> float:
     """More for a chunk led by a name that is made of the query's words."""
-    return 1.0 + rules.symbol_words * _covered(identifier_parts(symbol), query)
+    return 1.0 + rules.symbol_words * _covered(symbol, query)
 
 
 def match_of(definition: Definition, name: QueriedName) -> float:
@@ -187,7 +189,7 @@ def match_of(definition: Definition, name: QueriedName) -> float:
 def file_name_factor(path: bytes, query: Query, rules: Factors = FACTORS) -> float:
     """More for a file whose name is made of the query's words."""
     name = path.rpartition(b"/")[2].partition(b".")[0].decode("utf-8", "replace")
-    return 1.0 + rules.file_name * _covered(identifier_parts(name), query)
+    return 1.0 + rules.file_name * _covered(name, query)
 
 
 def place_penalty(place: PlaceShown, rules: Factors = FACTORS) -> float:
@@ -228,72 +230,90 @@ def _defines_joined(definitions: Sequence[Definition], query: Query) -> bool:
     return any(run_together(each.name) in query.joined for each in definitions)
 
 
-def _covered(parts: Iterable[str], query: Query) -> float:
+def _covered(name: str, query: Query) -> float:
     """The share of the words of a name that the query holds, as they are or in another form."""
-    all_words = held = 0
-    for word in parts:
-        if not word.isdigit():
-            all_words += 1
-            held += word in query.words
-    return held / all_words if held else 0.0
+    words = identifier_words(name)
+    if query.words.keys().isdisjoint(words):
+        return 0.0
+    return len([word for word in words if word in query.words]) / len(words)
 
 
-# Hundreds are made for one search, and few of them become hits.
-class _Scored(msgspec.Struct):
+class _File(msgspec.Struct):
+    """A file with candidates."""
+
+    repository: str
+    path: bytes
+    place: PlaceShown
+    score: float = 0.0
+    """of its candidates together"""
+    factors: dict[str, float] = {}
+    hits: list[_Hit] = []
+
+
+_Own: TypeAlias = tuple[float, float, float, float]
+"""Factors of a chunk, as ``_OWN`` names them."""
+
+# Hundreds are made for one search, and few of them become hits: nothing is made faster than a tuple.
+_Scored: TypeAlias = tuple[float, str, bytes, int, int, float, _Own, Candidate, _File]
+"""Order (as ``_Order``), number of the candidate, score, factors, candidate and its file."""
+
+
+class _Hit(msgspec.Struct):
+    """A candidate that may come onto the page."""
+
     order: _Order
     candidate: Candidate
+    file: _File
     score: float
-    own: tuple[float, float, float, float]
-    """factors of the chunk, as ``_OWN`` names them"""
-    of_file: dict[str, float]
+    own: _Own
+    span: tuple[int, int, int, int]
+    """first and last line, first and last byte, also of others that have joined it"""
     repeat: float = 1.0
-    merged: tuple[int, int, int, int] | None = None
-    """first and last line, first and last byte, once another has joined it"""
-
-    def span(self) -> tuple[int, int, int, int]:
-        if self.merged is not None:
-            return self.merged
-        chunk = self.candidate.chunk
-        return chunk.start_line, chunk.end_line, chunk.start_byte, chunk.end_byte
 
     def ranked(self) -> Ranked:
-        factors = {**dict(zip(_OWN, self.own, strict=True)), **self.of_file}
+        factors = {**dict(zip(_OWN, self.own, strict=True)), **self.file.factors}
         if self.repeat != 1.0:
             factors["repeat"] = self.repeat
-        return Ranked(self.candidate, self.score, factors, *self.span())
+        return Ranked(self.candidate, self.score, factors, *self.span)
 
 
-def _spread(scored: Sequence[_Scored], limit: int, rules: Factors, max_hits_a_file: int) -> list[_Scored]:
+def _spread(scored: Iterable[_Scored], limit: int, rules: Factors, max_hits_a_file: int) -> list[_Hit]:
     """At most ``max_hits_a_file`` hits a file, each after the first for less, adjacent ranges as one hit."""
-    by_file: dict[_File, list[_Scored]] = {}
-    hits: list[_Scored] = []
-    for each in scored:
-        _, repository, path, line = each.order
-        mine = by_file.get((repository, path))
-        if mine is None:
-            by_file[repository, path] = [each]
-            hits.append(each)
-            continue
-        touching = next((hit for hit in mine if _touch(hit, each)), None)
+    hits: list[_Hit] = []
+    page: list[float] = []
+    """a heap of the ``limit`` best scores"""
+    for less, repository, path, line, _, score, own, candidate, file in scored:
+        if len(page) == limit and score < MERGED_SHARE * page[0]:
+            break  # neither this one nor one after it comes onto the page, or widens a hit that is there
+        chunk = candidate.chunk
+        span = chunk.start_line, chunk.end_line, chunk.start_byte, chunk.end_byte
+        touching = next((hit for hit in file.hits if _touch(hit, candidate)), None)
         if touching is not None:
-            if each.score >= MERGED_SHARE * touching.score:
-                touching.merged = _around(touching.span(), each.span())
-        elif len(mine) < max_hits_a_file:
-            each.repeat = rules.repeat ** len(mine)
-            each.score *= each.repeat
-            each.order = -round(each.score, 9), repository, path, line
-            mine.append(each)
-            hits.append(each)
+            if score >= MERGED_SHARE * touching.score:
+                touching.span = _around(touching.span, span)
+            continue
+        if len(file.hits) >= max_hits_a_file:
+            continue
+        hit = _Hit((less, repository, path, line), candidate, file, score, own, span)
+        if file.hits:
+            hit.repeat = rules.repeat ** len(file.hits)
+            hit.score *= hit.repeat
+            hit.order = -round(hit.score, 9), repository, path, line
+        file.hits.append(hit)
+        hits.append(hit)
+        heappush(page, hit.score)
+        if len(page) > limit:
+            heappop(page)
     hits.sort(key=attrgetter("order"))
     return hits[:limit]
 
 
-def _touch(hit: _Scored, other: _Scored) -> bool:
+def _touch(hit: _Hit, other: Candidate) -> bool:
     """Whether the ranges overlap or meet, and one hit of both is not too long."""
-    if hit.candidate.chunk.cut_id != other.candidate.chunk.cut_id:
+    chunk = other.chunk
+    if hit.candidate.chunk.cut_id != chunk.cut_id:
         return False
-    first_line, last_line, start, end = hit.span()
-    chunk = other.candidate.chunk
+    first_line, last_line, start, end = hit.span
     if chunk.start_byte > end or start > chunk.end_byte:
         return False
     return max(last_line, chunk.end_line) - min(first_line, chunk.start_line) < MAX_MERGED_LINES

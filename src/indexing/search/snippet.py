@@ -38,19 +38,33 @@ class Highlighter:
         self._seen: dict[str, tuple[_Match, ...]] = {}
         """where they stand in it; identifiers without any are absent"""
 
-    def snippet(self, text: str, start_line: int, limit: int) -> tuple[SnippetLine, ...]:
-        """The run of at most ``limit`` lines with the most different words of the query, the earliest of equal ones.
+    def snippets(self, pieces: Sequence[tuple[str, int]], limit: int) -> list[tuple[SnippetLine, ...]]:
+        """Of each piece the run of at most ``limit`` lines with the most different words of the query.
 
-        ``text`` begins at ``start_line`` (1-based).
+        Of equal runs it is the earliest. A piece is its text and the number (1-based) of the line with which it begins.
         """
+        lines_of = [self._lines(text) for text, _ in pieces]
+        # Words are looked for in all pieces at once: a search in C costs less than to begin it.
+        sets = self._sets_by_line([line for lines in lines_of for line in lines])
+        snippets = []
+        first = 0
+        for (_, start_line), lines in zip(pieces, lines_of, strict=True):
+            mine = sets[first : first + len(lines)]
+            first += len(lines)
+            begin = self._best_run(mine, limit)
+            snippets.append(
+                tuple(
+                    SnippetLine(start_line + at, lines[at], self._matches(lines[at]) if mine[at] else ())
+                    for at in range(begin, min(begin + limit, len(lines)))
+                )
+            )
+        return snippets
+
+    def _lines(self, text: str) -> list[str]:
         lines = [line[:LONGEST_LINE] for line in _BREAK.split(text)]
         if not lines[-1]:
             lines.pop()
-        begin = self._best_run(self._sets_by_line(lines), limit)
-        return tuple(
-            SnippetLine(start_line + at, lines[at], self._matches(lines[at]))
-            for at in range(begin, min(begin + limit, len(lines)))
-        )
+        return lines
 
     def _best_run(self, sets_by_line: Sequence[int], limit: int) -> int:
         best_at, best = 0, -1.0

@@ -17,6 +17,7 @@ from storage.errors import VectorsRefused, VectorStoreDamaged, VectorStoreError,
 from storage.vectors.local_base import Base, open_base
 from storage.vectors.local_build import Snapshot, write_base
 from storage.vectors.local_child import Abort, BuildAborted
+from storage.vectors.local_copying import Copying
 from storage.vectors.local_errors import translated
 from storage.vectors.local_files import read_sealed, write_sealed
 from storage.vectors.local_policy import LocalOptions, is_unsaved, shape_for, should_merge
@@ -68,6 +69,7 @@ class LocalCollection:
         self._hold_below = 0
         """rows to be merged below which nothing is begun in the background, after a failure"""
         self._merging: asyncio.Task[None] | None = None
+        self._copying = Copying(self._shards, threads, options)
 
     async def upsert(self, batch: VectorBatch) -> frozenset[bytes]:
         """See ``Collection.upsert``. Where very much waits to be merged already, it waits too."""
@@ -102,11 +104,13 @@ class LocalCollection:
             if len(allowed) > self.max_allowed_ids:
                 raise VectorsRefused(f"{len(allowed)} allowed ids are more than {self.max_allowed_ids}; widen instead")
             check_ids(allowed)
-        return await self._in(
+        found = await self._in(
             self._threads.vectors,
             "to search",
             lambda: self._search(vector, k, repositories, languages, allowed),
         )
+        self._copying.count_search()
+        return found
 
     async def ids(self, after: bytes | None, limit: int) -> list[bytes]:
         """See ``Collection.ids``."""
@@ -181,6 +185,7 @@ class LocalCollection:
             return
         self._ended = True
         await self._merged_or_aborted()
+        await self._copying.end()
         try:
             if keep and self._writable:
                 with translated("to write what it holds"):

@@ -22,6 +22,10 @@ class LocalOptions:
     full_delta: int = 262_144
     """An upsert that finds so many unmerged rows waits for the merge."""
     max_allowed_ids: int = 65_536
+    coarse_from: int = 4_096
+    """Fewer flat rows are scanned as they are; of more a copy in a byte a number is made in memory."""
+    coarse_bytes: int = 256 << 20
+    """Memory for such copies in all of a collection. What has no room is scanned as it is."""
 
 
 @dataclass(frozen=True, slots=True)

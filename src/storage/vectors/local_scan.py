@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numkong
 import numpy as np
@@ -19,11 +19,14 @@ Mask: TypeAlias = "NDArray[np.bool_]"
 Places: TypeAlias = "NDArray[np.intp]"
 
 _FLOAT32_ROUNDING = 2.0**-24
-_LEAST = float(np.finfo(np.float32).min)
+LEAST: Final = float(np.finfo(np.float32).min)
 """Below every score, and above what stands for none."""
 
-_SCORE_ROUNDING = 1e-6
+SCORE_ROUNDING: Final = 1e-6
 """What two exact scores that were rounded to six digits can have come closer."""
+
+LONGEST_ROW: Final = 1.001
+"""Length of a row that had unit length before it was rounded to half precision, at most."""
 
 _GATHER_BELOW = 0.5
 """Share of wanted rows below which copying them together is cheaper than scoring all."""
@@ -62,12 +65,11 @@ def query_of(unit: NDArray[np.float64]) -> Query:
 
     The first pass rounds the query to half precision, which moves an inner product with a row of unit length by at most
     the length of the difference (Cauchy-Schwarz). Adding up n products in float32 adds n * 2**-24 of the sum of their
-    magnitudes, again at most 1 (N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1). A
-    row rounded to half precision is no longer than 1.001.
+    magnitudes, again at most 1 (N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1).
     """
     half = unit.astype(np.float16)
     moved = float(np.linalg.norm(unit - half.astype(np.float64)))
-    return Query(unit, half[None, :], 1.001 * (moved + (unit.size + 2) * _FLOAT32_ROUNDING) + _SCORE_ROUNDING)
+    return Query(unit, half[None, :], LONGEST_ROW * (moved + (unit.size + 2) * _FLOAT32_ROUNDING) + SCORE_ROUNDING)
 
 
 def scan(rows: Rows, wanted: Mask, query: Query) -> Scanned:
@@ -90,19 +92,26 @@ def best(scanned: Sequence[Scanned], k: int, query: Query) -> list[tuple[Places,
     if k < 1:
         return [nothing for _ in scanned]
     # Both the k-th best and whatever comes above it may be off.
-    floor = _kth_best([each.scores for each in scanned], k) - 2 * query.error
+    floor = kth_best([each.scores for each in scanned], k) - 2 * query.error
     result = []
     for each in scanned:
         if not each.wanted:
             result.append(nothing)
             continue
-        found = np.flatnonzero(each.scores >= max(floor, _LEAST))
+        found = np.flatnonzero(each.scores >= max(floor, LEAST))
         places = found if each.places is None else each.places[found]
         result.append((places, exact_scores(each.rows[places], query.exact)))
     return result
 
 
-def _kth_best(scores: Sequence[NDArray[np.float32]], k: int) -> float:
+def first_pass(rows: Rows, query: Query) -> NDArray[np.float32]:
+    """Inner products of shape (n,), each good to ``query.error``."""
+    if not len(rows):
+        return np.empty(0, np.float32)  # numkong refuses to look at none
+    return np.asarray(numkong.cdist(query.half, rows, "dot"), np.float32).reshape(-1)
+
+
+def kth_best(scores: Sequence[NDArray[np.float32]], k: int) -> float:
     """The k-th greatest of all scores; -inf where there are not so many."""
     largest = max(scores, key=len, default=np.empty(0, np.float32))
     floor = _kth(largest[:_SAMPLE_ROWS], k)
@@ -111,10 +120,3 @@ def _kth_best(scores: Sequence[NDArray[np.float32]], k: int) -> float:
 
 def _kth(scores: NDArray[np.float32], k: int) -> float:
     return float(np.partition(scores, scores.size - k)[scores.size - k]) if scores.size >= k else -np.inf
-
-
-def first_pass(rows: Rows, query: Query) -> NDArray[np.float32]:
-    """Inner products of shape (n,), each good to ``query.error``."""
-    if not len(rows):
-        return np.empty(0, np.float32)  # numkong refuses to look at none
-    return np.asarray(numkong.cdist(query.half, rows, "dot"), np.float32).reshape(-1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from storage.vectors.local_base import Base
+from storage.vectors.local_coarse import WANTED_ABOVE, CoarseScanned, coarse_scan, narrowed
 from storage.vectors.local_scan import Mask, Places, Query, Scanned, best, first_pass, scan
 from storage.vectors.local_shard import Shard
 from storage.vectors.records import VectorHits
@@ -38,6 +39,8 @@ class _Gathered:
     scanned: list[Scanned] = field(default_factory=list)
     finders: list[_Finder] = field(default_factory=list)
     """of each scanned matrix"""
+    coarse: list[tuple[CoarseScanned, _Finder]] = field(default_factory=list)
+    """matrices that are to be scanned where they can hold one of the best"""
     exact: list[tuple[Places, NDArray[np.float64], _Finder]] = field(default_factory=list)
     """what has exact scores already"""
     matching: int = 0
@@ -50,6 +53,11 @@ class _Gathered:
     def cut(self, k: int, query: Query) -> VectorHits:
         """The ``k`` best and all that tie with the last of them."""
         exact = list(self.exact)
+        # Every bound that is known helps to leave out rows, so these come after all others.
+        for scanned, (_, finder) in zip(
+            narrowed([each for each, _ in self.coarse], self.scanned, k, query), self.coarse, strict=True
+        ):
+            self.add(scanned, finder)
         for (places, scores), finder in zip(best(self.scanned, k, query), self.finders, strict=True):
             exact.append((places, scores, finder))
         scores = np.concatenate([np.empty(0, np.float64), *(each[1] for each in exact)])
@@ -67,7 +75,7 @@ def search_all(shards: Sequence[Shard], query: Query, k: int, languages: frozens
     gathered = _Gathered()
     for shard in shards:
         if shard.base is not None:
-            _search_base(gathered, shard.base, shard.base_alive, query, k=k, languages=languages)
+            _search_base(gathered, shard, shard.base, query, k=k, languages=languages)
         for delta in shard.deltas:
             codes = delta.codes(languages)
             for number, block in enumerate(delta.blocks):
@@ -102,18 +110,22 @@ def search_allowed(
 
 
 def _search_base(
-    gathered: _Gathered, base: Base, alive: Mask, query: Query, *, k: int, languages: frozenset[str] | None
+    gathered: _Gathered, shard: Shard, base: Base, query: Query, *, k: int, languages: frozenset[str] | None
 ) -> None:
     codes = base.codes(languages)
-    wanted = alive if codes is None else alive & codes[base.languages]
+    wanted = shard.base_alive if codes is None else shard.base_alive & codes[base.languages]
     in_graph = base.manifest.graph_rows
     if base.graph is not None:
         near, scores = _nearest_in_graph(base, wanted[:in_graph], query, k)
         gathered.exact.append((near, scores, _base_finder(base, 0)))
         gathered.matching += int(np.count_nonzero(wanted[:in_graph]))
-    scanned = scan(base.flat_rows, wanted[in_graph:], query)
-    gathered.matching += scanned.wanted
-    gathered.add(scanned, _base_finder(base, in_graph))
+    flat, finder = wanted[in_graph:], _base_finder(base, in_graph)
+    count = int(np.count_nonzero(flat))
+    gathered.matching += count
+    if shard.coarse is not None and count >= WANTED_ABOVE * len(flat):
+        gathered.coarse.append((coarse_scan(base.flat_rows, shard.coarse, flat, query), finder))
+    else:
+        gathered.add(scan(base.flat_rows, flat, query), finder)
 
 
 def _add_rows(gathered: _Gathered, rows: Rows, ids: list[bytes], query: Query) -> None:

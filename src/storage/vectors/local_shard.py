@@ -15,6 +15,7 @@ from storage.errors import VectorStoreDamaged
 from storage.faults import reach
 from storage.vectors.local_base import Base, open_base
 from storage.vectors.local_build import Snapshot
+from storage.vectors.local_coarse import CoarseRows
 from storage.vectors.local_delta import Delta
 from storage.vectors.local_manifest import base_name, manifests
 from storage.vectors.local_policy import Shape, Sizes
@@ -34,6 +35,8 @@ class Shard:
         self.base: Base | None = None
         self.base_alive = _NO_ROWS
         """(rows of the base,)"""
+        self.coarse: CoarseRows | None = None
+        """of the base's flat rows, once it was worth making"""
         self.deltas: list[Delta] = [Delta(dimension)]
         """The last one takes what comes; those before it are being merged, or could not be."""
         self._building: tuple[Delta, ...] | None = None
@@ -164,14 +167,19 @@ class Shard:
             self.base_alive[rows] = False
             self._unsaved_deaths = len(rows)
 
+    def take_coarse(self, base: Base, coarse: CoarseRows) -> None:
+        """Search with the copy of a base's flat rows from now on, unless another base has come."""
+        if self.base is base:
+            self.coarse = coarse
+
     def release(self) -> None:
         """Let go of the base; mappings end with the last search that uses them."""
-        self.base, self.base_alive = None, _NO_ROWS
+        self.base, self.base_alive, self.coarse = None, _NO_ROWS, None
         self.deltas = [Delta(self.dimension)]
         self._sorted_delta = None
 
     def _take(self, base: Base) -> None:
-        self.base, self.base_alive, self._unsaved_deaths = base, base.living(), 0
+        self.base, self.base_alive, self.coarse, self._unsaved_deaths = base, base.living(), None, 0
 
     def _there(self, ids: Sequence[bytes], rows: Rows, languages: Sequence[str]) -> list[bool]:
         """Which of the rows are here already, bit for bit: replays leave no trace."""

@@ -14,6 +14,7 @@ from indexing.search.globs import path_filter
 from indexing.search.legs import path_score, promising
 from indexing.search.query import QueriedName, analyse
 from indexing.search.rank import MAX_HITS_A_FILE, MAX_MERGED_LINES, Candidate, definition_factor, place_factors, rank
+from indexing.search.records import SnippetLine
 from indexing.search.snippet import Highlighter
 from storage import Definition, FoundChunk, PlaceShown, Stat
 
@@ -154,6 +155,17 @@ class TestRank:
         assert "test" not in place_factors(place(flags=frozenset({"test"})), wants_tests=True)
         assert place_factors(place("src/example.py")) == {}
 
+    @settings(max_examples=60)
+    @given(st.integers(0, 10_000), st.integers(1, 6))
+    def test_a_short_page_is_the_beginning_of_a_long_one(self, seed: int, limit: int) -> None:
+        random = Random(seed)
+        found = [
+            candidate(number, f"{random.randint(1, 6)}.py", fusion=random.random() ** 2, line=random.randint(1, 30) * 5)
+            for number in range(40)
+        ]
+        query = analyse("x y")
+        assert rank(found, query, limit) == rank(found, query, 1_000)[:limit]
+
     def test_nothing_gives_nothing(self) -> None:
         assert rank([], analyse("x"), 10) == []
 
@@ -179,28 +191,39 @@ class TestPathScore:
         assert promising({}) == []
 
 
+def snippet_of(words: dict[str, float], text: str, start_line: int, limit: int) -> tuple[SnippetLine, ...]:
+    (shown,) = Highlighter(words).snippets([(text, start_line)], limit)
+    return shown
+
+
 class TestSnippet:
+    def test_pieces_do_not_change_each_others_snippets(self) -> None:
+        words = {"open": 1.0, "file": 0.5}
+        pieces = [("a\nopenFile\n", 3), ("", 9), ("none\n" * 9, 1), ("x\n" * 7 + "file open", 40)]
+        alone = [snippet_of(words, text, start_line, 2) for text, start_line in pieces]
+        assert Highlighter(words).snippets(pieces, 2) == alone
+
     def test_the_lines_with_most_words_are_shown(self) -> None:
         text = "".join(f"filler {number}\n" for number in range(50)) + "openFile then close\n" + "end\n" * 20
-        shown = Highlighter({"open": 1.0, "file": 1.0, "close": 1.0}).snippet(text, 101, 5)
+        shown = snippet_of({"open": 1.0, "file": 1.0, "close": 1.0}, text, 101, 5)
         line = next(each for each in shown if each.number == 151)
         assert [line.text[begin:end] for begin, end in line.matches] == ["open", "File", "close"]
         assert len(shown) == 5
 
     def test_without_a_match_it_begins_at_the_beginning(self) -> None:
-        assert [line.number for line in Highlighter({"zzz": 1.0}).snippet("a\nb\nc\n", 7, 2)] == [7, 8]
+        assert [line.number for line in snippet_of({"zzz": 1.0}, "a\nb\nc\n", 7, 2)] == [7, 8]
 
     def test_lines_break_at_lf_crlf_and_cr_only(self) -> None:
-        shown = Highlighter({}).snippet("a\r\nb\rc\u2028d\x0ce\n", 1, 9)
+        shown = snippet_of({}, "a\r\nb\rc\u2028d\x0ce\n", 1, 9)
         assert [line.text for line in shown] == ["a", "b", "c\u2028d\x0ce"]
 
     def test_an_empty_text_has_no_lines(self) -> None:
-        assert Highlighter({"a": 1.0}).snippet("", 1, 5) == ()
+        assert snippet_of({"a": 1.0}, "", 1, 5) == ()
 
     @settings(max_examples=50)
     @given(st.text(max_size=300), st.integers(1, 10))
     def test_matches_lie_within_their_lines(self, text: str, limit: int) -> None:
-        for line in Highlighter({"a": 1.0, "b": 0.5}).snippet(text, 1, limit):
+        for line in snippet_of({"a": 1.0, "b": 0.5}, text, 1, limit):
             for begin, end in line.matches:
                 assert 0 <= begin < end <= len(line.text)
 
