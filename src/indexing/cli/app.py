@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from indexing.cli import backup, config, doctor, forget, fsck, index, model, search, similar, status, symbol
+from indexing.cli import backup, config, doctor, flags, forget, fsck, index, model, search, similar, status, symbol
 from indexing.cli.exits import EXIT_CODES_HELP
 from indexing.cli.group import CommandGroup
 from indexing.cli.invocation import Invocation
@@ -36,6 +36,7 @@ for command, example in (
     app.command(epilog=f"Example: {example}")(command)
 app.add_typer(config.commands, name="config")
 app.add_typer(model.commands, name="model")
+app.add_typer(flags.commands, name="flags")
 
 
 def show_version(wanted: bool) -> None:

@@ -45,7 +45,7 @@ UNMEASURED = {name: value for name, value in os.environ.items() if not name.star
 def test_there_are_the_commands_that_are_promised() -> None:
     promised = (
         "index search similar symbol status forget fsck doctor backup restore config show"
-        " model list model fetch model switch"
+        " model list model fetch model switch flags list flags set flags unset"
     )
     assert " ".join(" ".join(words) for words in COMMANDS) == promised
 
