@@ -1,6 +1,7 @@
 """Kills an indexing owner at random moments and counts what that cost.
 
     python benchmarks/crash.py --kills 300 --seed 1
+    python benchmarks/crash.py --kills 500 --parallel
 
 Each round changes a tree at random (edits, new files, removals, renames), starts an owner that indexes it, and kills it
 after a random time. Then an owner starts again, unharmed, and finishes the job; this is the recovery, timed from its
@@ -20,6 +21,7 @@ import signal
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +32,7 @@ from time import perf_counter
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.faults import state
-from tests.faults.driver import Driver, Order
+from tests.faults.driver import WITH_WORKERS, Driver, Order
 
 
 @dataclass(slots=True)
@@ -74,14 +76,19 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--files", type=int, default=60, help="files of the tree at the start")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--parallel", action="store_true", help="with two worker processes at once")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crash-") as scratch, Driver() as driver:
-        figures = campaign(driver, Path(scratch), chosen.kills, chosen.files, random.Random(chosen.seed))
+        overrides = WITH_WORKERS if chosen.parallel else {}
+        draw = random.Random(chosen.seed)
+        figures = campaign(driver, Path(scratch), draw, kills=chosen.kills, files=chosen.files, overrides=overrides)
     print("\n".join(figures.lines()))
     sys.exit(1 if figures.bad() else 0)
 
 
-def campaign(driver: Driver, scratch: Path, kills: int, files: int, draw: random.Random) -> Figures:
+def campaign(
+    driver: Driver, scratch: Path, draw: random.Random, *, kills: int, files: int, overrides: Mapping[str, object]
+) -> Figures:
     """Go on until ``kills`` owners were killed before their job's end."""
     figures = Figures()
     root, data, notes = scratch / "tree", scratch / "data", scratch / "acknowledged"
@@ -93,7 +100,7 @@ def campaign(driver: Driver, scratch: Path, kills: int, files: int, draw: random
         notes.unlink(missing_ok=True)
         figures.rounds += 1
         began = perf_counter()
-        child = driver.begin(Order(str(data), str(root), acknowledged=str(notes)))
+        child = driver.begin(Order(str(data), str(root), acknowledged=str(notes), overrides=overrides))
         kill = Timer(draw.uniform(0.0, span), _kill, (child,))
         kill.start()
         outcome = driver.end()
@@ -106,21 +113,22 @@ def campaign(driver: Driver, scratch: Path, kills: int, files: int, draw: random
         figures.killed += 1
         figures.lost += len(state.lost(data, notes))
         figures.processes_left += len(state.left_after_a_second(data))
-        _recover(driver, root, data, scratch / "reference", figures)
+        _recover(driver, Order(str(data), str(root), overrides=overrides), scratch / "reference", figures)
         if figures.killed % 25 == 0:
             print(f"{figures.killed} kills, {figures.bad()} bad", file=sys.stderr, flush=True)
     return figures
 
 
-def _recover(driver: Driver, root: Path, data: Path, reference: Path, figures: Figures) -> None:
+def _recover(driver: Driver, order: Order, reference: Path, figures: Figures) -> None:
     began = perf_counter()
-    outcome = driver.run(Order(str(data), str(root)))
+    outcome = driver.run(order)
     figures.recoveries.append(perf_counter() - began)
     if outcome.report.get("rebuilt"):
         figures.rebuilt[str(outcome.report["rebuilt"])] += 1
     if outcome.report.get("state") != "succeeded":
         figures.findings += 1
         print(f"recovery ended with {outcome}", file=sys.stderr)
+    data = Path(order.data)
     figures.findings += len(asyncio.run(state.findings(data)))
     ids = state.text_ids(data)
     figures.doubled += len(ids) - len(set(ids))

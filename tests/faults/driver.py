@@ -45,6 +45,9 @@ SMALL_STEPS: dict[str, object] = {
 WITH_VECTORS: dict[str, object] = {"embeddings.model": "hashing-384", "embeddings.batch_chunks": 4}
 """Overrides of `SMALL_STEPS`: vectors of a model without files, in small batches."""
 
+WITH_WORKERS: dict[str, object] = {"indexing.enable_parallel": True, "indexing.concurrent_workers": 2}
+"""Overrides of `SMALL_STEPS`: two worker processes at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:

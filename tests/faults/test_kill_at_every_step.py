@@ -6,7 +6,7 @@ import asyncio
 import random
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import state
-from tests.faults.driver import Driver, Order
+from tests.faults.driver import WITH_WORKERS, Driver, Order
 
 EVERY_STEP = 200
 """More steps than any run here has."""
@@ -52,11 +52,14 @@ def scene(drivers: list[Driver], tmp_path_factory: pytest.TempPathFactory) -> Sc
     return Scene(root, base / "behind", state.dump(reference), reference)
 
 
-def test_f001_kill_at_every_step_of_an_update(drivers: list[Driver], scene: Scene, tmp_path: Path) -> None:
+@pytest.mark.parametrize("overrides", [{}, WITH_WORKERS], ids=["sequential", "parallel"])
+def test_f001_kill_at_every_step_of_an_update(
+    drivers: list[Driver], scene: Scene, tmp_path: Path, overrides: dict[str, object]
+) -> None:
     def prepare(data: Path) -> None:
         shutil.copytree(scene.behind, data)
 
-    assert _killed_at_every_step(drivers, scene, tmp_path, prepare) >= 40
+    assert _killed_at_every_step(drivers, scene, tmp_path, prepare, overrides=overrides) >= 40
 
 
 def test_f001_kill_at_every_third_step_of_a_first_index(drivers: list[Driver], scene: Scene, tmp_path: Path) -> None:
@@ -145,7 +148,13 @@ def test_f108_workers_end_within_a_second_of_the_kill_of_their_owner(
 
 
 def _killed_at_every_step(
-    drivers: list[Driver], scene: Scene, scratch: Path, prepare: Callable[[Path], None], stride: int = 1
+    drivers: list[Driver],
+    scene: Scene,
+    scratch: Path,
+    prepare: Callable[[Path], None],
+    *,
+    stride: int = 1,
+    overrides: Mapping[str, object] | None = None,
 ) -> int:
     """Kill a run at its first step, another at its second, and so on to the end; returns how many were killed."""
     numbers = count(1, stride)
@@ -157,7 +166,8 @@ def _killed_at_every_step(
 
     def one(data: Path, driver: Driver, number: int) -> bool:
         prepare(data)
-        outcome = driver.run(Order(str(data), str(scene.root), fault=f"*:{number}:kill"))
+        order = Order(str(data), str(scene.root), fault=f"*:{number}:kill", overrides=overrides or {})
+        outcome = driver.run(order)
         _recover(driver, scene, data)
         shutil.rmtree(data)
         return outcome.killed

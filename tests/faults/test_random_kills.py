@@ -10,15 +10,18 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Timer
 
+import pytest
+
 from tests.faults import state
-from tests.faults.driver import Driver, Order
+from tests.faults.driver import WITH_WORKERS, Driver, Order
 
 KILLS = 30
 MOST_ROUNDS = 90
 """Some rounds end before their kill."""
 
 
-def test_f001_thirty_kills_at_random_moments(driver: Driver, tmp_path: Path) -> None:
+@pytest.mark.parametrize("overrides", [{}, WITH_WORKERS], ids=["sequential", "parallel"])
+def test_f001_thirty_kills_at_random_moments(driver: Driver, tmp_path: Path, overrides: dict[str, object]) -> None:
     root, data, notes = tmp_path / "tree", tmp_path / "data", tmp_path / "acknowledged"
     draw = random.Random(30)
     contents = state.small_tree()
@@ -30,7 +33,7 @@ def test_f001_thirty_kills_at_random_moments(driver: Driver, tmp_path: Path) -> 
         contents[draw.choice(sorted(contents))] = f"count = {number}\n"
         state.write(root, contents)
         notes.unlink(missing_ok=True)
-        order = Order(str(data), str(root), acknowledged=str(notes))
+        order = Order(str(data), str(root), acknowledged=str(notes), overrides=overrides)
         child = driver.begin(order)
         # From before the data directory exists to about the job's end.
         kill = Timer(draw.uniform(0.0, 0.3), _kill, (child,))
