@@ -19,6 +19,7 @@ from indexing.ingest.messages import WorkerSetup
 from indexing.ingest.permits import Permits
 from indexing.ingest.pool import PoolSettings, WorkerPool
 from indexing.ingest.text_feed import TextFeed
+from indexing.loop_watchdog import LoopWatchdog
 from indexing.memory_guard import GuardSettings, MemoryGuard
 from indexing.recovery import bring_back, enter_writer, guard_against_crash_loop
 from indexing.roots import look_at_root, rules_for
@@ -81,6 +82,8 @@ class Owner:
     """None where the settings want text search only."""
     service: IndexingService = field(init=False)
     """Takes and runs jobs; opened right after the owner is made."""
+    watchdog: LoopWatchdog = field(init=False)
+    """Says whether the event loop is held up."""
 
     def _rules_for(self, repository: Repository, others: Sequence[Repository]) -> Rules:
         roots = [other.root.path for other in others]
@@ -168,6 +171,7 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
     messages: list[str] = []
     owner: Owner | None = None
     async with AsyncExitStack() as stack:
+        watchdog = await stack.enter_async_context(LoopWatchdog())
         await asyncio.to_thread(directory.prepare)
         await asyncio.to_thread(stack.enter_context, Ownership(directory))
         await asyncio.to_thread(guard_against_crash_loop, settings, directory)
@@ -205,6 +209,7 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
             owner = Owner(
                 settings, directory, writer, reader, feed, pool, flags, incarnation, messages, returning, unreachable
             )
+            owner.watchdog = watchdog
             await owner.save_registry()
             await stack.enter_async_context(_memory_guard(owner))
             service = IndexingService(writer, reader, owner.job_for, incarnation=incarnation.id)
