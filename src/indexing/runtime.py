@@ -82,6 +82,8 @@ class Owner:
     """None where the settings want text search only."""
     service: IndexingService = field(init=False)
     """Takes and runs jobs; opened right after the owner is made."""
+    guard: MemoryGuard = field(init=False)
+    """Looks at the memory."""
     watchdog: LoopWatchdog = field(init=False)
     """Says whether the event loop is held up."""
 
@@ -250,6 +252,7 @@ async def _memory_guard(owner: Owner) -> AsyncIterator[None]:
         running=lambda: owner.pool.busy,
         on_verdict=owner.heed,
     )
+    owner.guard = guard
     async with guard:
 
         async def look_again(_: str) -> None:

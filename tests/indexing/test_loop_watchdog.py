@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 
 from structlog.testing import capture_logs
@@ -21,8 +20,6 @@ async def test_f028_a_held_up_loop_is_told_with_its_stack() -> None:
         async with LoopWatchdog(beat=0.005, held_up=0.2) as watchdog:
             hold_the_loop(watchdog)
             assert not watchdog.is_stuck
-            while watchdog.silent_seconds > 0.2:
-                await asyncio.sleep(0)
     told = [each for each in logs if each["event"] == "loop.held_up"]
     assert told
     assert "hold_the_loop" in told[0]["stack"]

@@ -16,12 +16,14 @@ from indexing.cli.signals import draining
 from indexing.cli.terminal import say, say_json, say_result, size
 from indexing.ingest.job import NothingToIndex
 from indexing.ingest.progress import Counters
+from indexing.metrics import metrics_of
 from indexing.runtime import open_owner
 from indexing.sources import display
 from storage import CatalogDamaged, forget
 
 if TYPE_CHECKING:
     from indexing.ingest.progress import Progress
+    from indexing.metrics import Metrics
     from indexing.runtime import Owner
     from indexing.settings import Settings
     from indexing.vectors import OwnedVectors
@@ -35,6 +37,7 @@ class Outcome:
     messages: list[str] = field(default_factory=list)
     jobs: list[JobSummary] = field(default_factory=list)
     vectors: VectorSummary | None = None
+    metrics: Metrics | None = None
     trouble: bool = False
     """A repository that was to come back could not be indexed, or vectors are missing."""
 
@@ -82,7 +85,7 @@ async def run_index(
             outcome.jobs.clear()
             await _index(settings, path, outcome, stop, accept_root=accept_root, with_vectors=with_vectors)
     if as_json:
-        say_json(summary_json(outcome.jobs, outcome.messages, outcome.vectors))
+        say_json(summary_json(outcome.jobs, outcome.messages, outcome.vectors, outcome.metrics))
     else:
         for job in outcome.jobs:
             for line in summary_lines(job, every_failure=verbose):
@@ -119,6 +122,7 @@ async def _index(
             raise
         if with_vectors and owner.vectors is not None and not stop.requested:
             await _vectors(owner.vectors, repository, outcome, stop)
+        outcome.metrics = metrics_of(owner)
 
 
 async def _vectors(vectors: OwnedVectors, repository: Repository, outcome: Outcome, stop: Stop) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from indexing.ingest.job import JobReport
     from indexing.ingest.progress import FileNote, Progress
+    from indexing.metrics import Metrics
     from indexing.vectorize.records import VectorProgress
 
 SUMMARY_SCHEMA: Final = 1
@@ -86,7 +87,10 @@ def summary_lines(job: JobSummary, *, every_failure: bool) -> Iterator[str]:
 
 
 def summary_json(
-    jobs: Sequence[JobSummary], messages: Sequence[str], vectors: VectorSummary | None = None
+    jobs: Sequence[JobSummary],
+    messages: Sequence[str],
+    vectors: VectorSummary | None = None,
+    metrics: Metrics | None = None,
 ) -> dict[str, Any]:
     """Return the same for programs; times in seconds, sizes in bytes."""
     return {
@@ -94,6 +98,7 @@ def summary_json(
         "messages": list(messages),
         "jobs": [_job_json(job) for job in jobs],
         "vectors": None if vectors is None else {"model": vectors.model, **asdict(vectors.progress)},
+        "workers": [] if metrics is None else [asdict(each) for each in metrics.workers],
     }
 
 

@@ -120,6 +120,11 @@ class IndexJob:
         self.counters = Counters()
         self._patience: asyncio.Timeout | None = None
 
+    @property
+    def waiting(self) -> dict[str, int]:
+        """{stage: items that wait for it}."""
+        return {"planned": self._planned.qsize(), "batches": self._batches.qsize()}
+
     def stop(self) -> None:
         """Take no new work, finish what is in hand within ``STOP_SECONDS``, and end as cancelled."""
         if self._patience is not None and not self.gate.is_stopping:

@@ -90,6 +90,7 @@ class TextFeed:
         self._settled = asyncio.Event()
         self._settled.set()
         self._failure: BaseException | None = None
+        self.commits = 0
         self.rebuilt = ""
         """Why the index was rebuilt at the start; empty if it was not."""
 
@@ -98,6 +99,11 @@ class TextFeed:
         """The open index."""
         assert self._index is not None  # noqa: S101  (inside the context)
         return self._index
+
+    @property
+    def waiting(self) -> int:
+        """Commits of the catalog that wait for their turn."""
+        return self._queue.qsize()
 
     @property
     def applied_deletion(self) -> int:
@@ -261,6 +267,7 @@ class TextFeed:
         began = monotonic()
         await self._in_thread(self._commit)
         self._commit_seconds = monotonic() - began
+        self.commits += 1
         added, self._uncommitted = self._uncommitted, Counter()
         if self._on_searchable is not None and added:
             self._on_searchable(added)

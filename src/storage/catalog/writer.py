@@ -117,6 +117,11 @@ class Writer:
         if self._failure is not None:
             raise self._failure
 
+    @property
+    def waiting(self) -> int:
+        """Changes that wait for their turn."""
+        return self._queue.qsize()
+
     async def apply(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``change`` on the connection inside a transaction and return its result once that is durable.
 
