@@ -113,7 +113,9 @@ def campaign(
         figures.killed += 1
         figures.lost += len(state.lost(data, notes))
         figures.processes_left += len(state.left_after_a_second(data))
-        _recover(driver, Order(str(data), str(root), overrides=overrides), scratch / "reference", figures)
+        _recover(
+            driver, Order(str(data), str(root), overrides=overrides), scratch / f"reference{figures.killed}", figures
+        )
         if figures.killed % 25 == 0:
             print(f"{figures.killed} kills, {figures.bad()} bad", file=sys.stderr, flush=True)
     return figures
@@ -135,7 +137,8 @@ def _recover(driver: Driver, order: Order, reference: Path, figures: Figures) ->
     figures.orphaned += ids.count(b"")
     asyncio.run(state.from_scratch(reference, data))
     figures.unequal += state.dump(data) != state.dump(reference) or ids != state.text_ids(reference)
-    shutil.rmtree(reference)
+    # A merge of the text index that its close gave up may still be writing.
+    shutil.rmtree(reference, ignore_errors=True)
 
 
 def _change(root: Path, contents: dict[str, str], draw: random.Random, number: int) -> None:

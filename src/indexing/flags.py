@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 import structlog
 
-from storage import load_registry, save_registry
+from storage import change_registry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from indexing.settings import Settings
+    from storage import Registry
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +86,8 @@ def flag_named(name: str) -> FlagName:
 
 
 def _store(directory: Path, overrides: dict[str, bool]) -> None:
-    registry = load_registry(directory)
-    others = {name: value for name, value in registry.flags.items() if name not in FLAGS}
-    save_registry(directory, replace(registry, flags=others | overrides))
+    def changed(registry: Registry) -> Registry:
+        others = {name: value for name, value in registry.flags.items() if name not in FLAGS}
+        return replace(registry, flags=others | overrides)
+
+    change_registry(directory, changed)

@@ -33,13 +33,13 @@ from storage import (
     Writer,
     accept_root,
     begin_incarnation,
+    change_registry,
     end_incarnation,
     load_registry,
     mark_damaged,
     note_served,
     open_reader,
     register,
-    save_registry,
     take_in_restore,
 )
 
@@ -158,7 +158,7 @@ class Owner:
     def heed(self, verdict: Verdict) -> None:
         """Let as many workers run as the memory allows, and plan nothing new while it is nearly full."""
         self.memory = verdict
-        self.pool.permits.set_limit(verdict.limit)
+        self.pool.allow(verdict.limit)
         for job in self.jobs.values():
             job.gate.hold_back(verdict.reason if verdict.is_pressed else "")
 
@@ -220,6 +220,8 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
                 owner.vectors = await stack.enter_async_context(_vectors(owner))
             await asyncio.to_thread(note_served, directory.starts)
             yield owner
+            # What the jobs still had in hand belongs to the run that this mark calls clean.
+            await service.close()
             await _mark_clean_stop(writer, incarnation.id)
         except CatalogDamaged as error:
             await asyncio.to_thread(mark_damaged, directory.catalog, str(error))
@@ -293,9 +295,7 @@ async def _follow(owner: Owner | None, results: Sequence[object]) -> None:
 
 
 def _save_roots(data_directory: Path, roots: dict[str, bytes]) -> None:
-    registry = load_registry(data_directory)
-    if registry.repositories != roots or not (data_directory / "registry.json").exists():
-        save_registry(data_directory, registry.with_repositories(roots))
+    change_registry(data_directory, lambda registry: registry.with_repositories(roots))
 
 
 def _now_ms() -> int:

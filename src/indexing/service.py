@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Final, Self
@@ -16,6 +15,7 @@ from uuid import uuid4
 
 import structlog
 
+from indexing.live_job import JobOver, JobStatus, LiveJob, ServiceClosed, UnknownJob
 from storage import (
     ClosableQueue,
     QueueClosed,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from indexing.ingest.job import IndexJob, JobReport
     from indexing.ingest.progress import Progress
-    from storage import JobRow, JobState, Reader, Repository, Writer
+    from storage import Reader, Repository, Writer
 
 log = structlog.get_logger(__name__)
 
@@ -46,56 +46,7 @@ EVENT_SECONDS: Final = 0.25
 """Between two snapshots of a job's progress."""
 FORGET_AFTER_JOBS: Final = 1_000
 """Ended jobs that are answered for from memory; older ones are read from the catalog."""
-
-
-class UnknownJob(LookupError):
-    """There is no job with that id."""
-
-
-class JobOver(RuntimeError):
-    """The job has ended: nothing can be changed about it."""
-
-
-class ServiceClosed(RuntimeError):
-    """The service takes no more jobs."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobStatus:
-    """How a job stands."""
-
-    id: str
-    repository: str
-    """uuid"""
-    state: JobState
-    reason: str
-    progress: Progress | None
-    """None before it has begun, and for a job of an earlier process"""
-    row: JobRow | None = None
-    """what the catalog says of a job that this process did not run"""
-
-
-@dataclass(slots=True, eq=False)
-class _Live:
-    """A job of this process."""
-
-    id: str
-    repository: Repository
-    state: JobState = "queued"
-    reason: str = ""
-    job: IndexJob | None = None
-    report: JobReport | None = None
-    error: BaseException | None = None
-    is_unwanted: bool = False
-    """cancelled while its run was being prepared"""
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def become(self, state: JobState, reason: str = "") -> None:
-        """Take a state and wake whoever watches."""
-        self.state, self.reason = state, reason
-        self.changed.set()
-        self.changed = asyncio.Event()
+_ASKED_TO: Final = "asked to"
 
 
 class IndexingService:
@@ -114,10 +65,10 @@ class IndexingService:
         self._writer = writer
         self._reader = reader
         self._job_for = job_for
-        self._jobs: dict[str, _Live] = {}
-        self._running: dict[int, _Live] = {}
-        self._behind: dict[int, _Live] = {}
-        self._begun: ClosableQueue[_Live] = ClosableQueue(QUEUED_JOBS)
+        self._jobs: dict[str, LiveJob] = {}
+        self._running: dict[int, LiveJob] = {}
+        self._behind: dict[int, LiveJob] = {}
+        self._begun: ClosableQueue[LiveJob] = ClosableQueue(QUEUED_JOBS)
         self._task: asyncio.Task[None] | None = None
         self._accepting = asyncio.Lock()
 
@@ -128,6 +79,10 @@ class IndexingService:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """Close, unless that is done."""
+        await self.close()
+
+    async def close(self) -> None:
         """Take no more jobs, finish what is in hand, and end; cancelled, end at once. Nothing is lost either way."""
         await self._begun.close()
         for live in list(self._running.values()):
@@ -141,6 +96,8 @@ class IndexingService:
             self._task.cancel()
             await asyncio.wait([self._task])
             raise
+        finally:
+            self._let_go_of_the_waiting()
 
     @property
     def running(self) -> tuple[IndexJob, ...]:
@@ -161,14 +118,14 @@ class IndexingService:
                 lambda connection: accept_job(connection, repository.id, uuid4().hex, wanted, _now_ms())
             )
             if job_id not in self._jobs or self._jobs[job_id].done.is_set():
-                await self._take_up(_Live(job_id, repository))
+                await self._take_up(LiveJob(job_id, repository))
         return job_id
 
     async def status(self, job_id: str) -> JobStatus:
         """Return how a job stands; raises ``UnknownJob``."""
         live = self._jobs.get(job_id)
         if live is not None:
-            return _status(live)
+            return live.status
         row = await job_row(self._reader, job_id)
         if row is None:
             raise UnknownJob(f"there is no job {job_id!r} (the last ones of each repository are kept)")
@@ -190,7 +147,7 @@ class IndexingService:
             return
         while True:
             changed, over = live.changed, live.done.is_set()
-            yield _status(live)
+            yield live.status
             if over:
                 return
             with suppress(TimeoutError):
@@ -210,18 +167,31 @@ class IndexingService:
             raise JobOver(f"job {job_id!r} was cancelled before it began")
         return live.report
 
-    async def pause(self, job_id: str, reason: str = "asked to") -> None:
-        """Begin nothing new for a job until `resume`. Raises ``UnknownJob`` and ``JobOver``."""
+    async def pause(self, job_id: str, reason: str = _ASKED_TO) -> None:
+        """Begin nothing new for a job until `resume`; one that is queued begins paused.
+
+        Raises ``UnknownJob`` and ``JobOver``.
+        """
         live = self._live(job_id)
-        if live.job is not None and live.state == "running":
-            live.job.gate.pause(reason)
-            live.become("paused", reason)
+        if live.state not in {"queued", "running"}:
+            return
+        live.paused = reason or _ASKED_TO
+        if live.job is None:
+            live.become("queued", f"begins paused: {live.paused}")
+        else:
+            live.job.gate.pause(live.paused)
+            live.become("paused", live.paused)
             await self._record(live)
 
     async def resume(self, job_id: str) -> None:
         """Go on with a paused job. Raises ``UnknownJob`` and ``JobOver``."""
         live = self._live(job_id)
-        if live.job is not None and live.state == "paused":
+        if not live.paused or live.state == "cancelling":
+            return
+        live.paused = ""
+        if live.job is None:
+            live.become("queued")
+        else:
             live.job.gate.resume()
             live.become("running")
             await self._record(live)
@@ -232,12 +202,14 @@ class IndexingService:
         Raises ``UnknownJob`` and ``JobOver``.
         """
         live = self._live(job_id)
+        # Its turn may come while the catalog is asked: then it begins only to end.
+        live.is_unwanted = True
         if live.job is not None:
-            live.become("cancelling", "asked to")
+            live.become("cancelling", _ASKED_TO)
             live.job.stop()
             await self._record(live)
         elif self._running.get(live.repository.id) is live:
-            live.is_unwanted = True
+            return
         elif await self._writer.apply(lambda connection: cancel_queued(connection, job_id, _now_ms())):
             self._behind.pop(live.repository.id, None)
             live.become("cancelled", "cancelled before it began")
@@ -247,8 +219,12 @@ class IndexingService:
         """Wait until no job runs or waits."""
         while live := next(iter((*self._running.values(), *self._behind.values())), None):
             await live.done.wait()
+            # A job that was cancelled as it began is over before its turn is: without this, the loop would stand still.
+            await asyncio.sleep(0)
 
-    async def _take_up(self, live: _Live) -> None:
+    async def _take_up(self, live: LiveJob) -> None:
+        if self._begun.closed:
+            raise _not_begun(live.id)
         self._jobs[live.id] = live
         self._forget_old()
         if live.repository.id in self._running:
@@ -258,15 +234,15 @@ class IndexingService:
             try:
                 await self._begun.put(live)
             except QueueClosed:
-                self._running.pop(live.repository.id, None)
-                raise ServiceClosed("the service is shutting down; the job begins when it is back") from None
+                del self._running[live.repository.id], self._jobs[live.id]
+                raise _not_begun(live.id) from None
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             async for live in self._begun:
                 group.create_task(self._run_jobs_of(live), name=f"job-{live.id[:8]}")
 
-    async def _run_jobs_of(self, live: _Live | None) -> None:
+    async def _run_jobs_of(self, live: LiveJob | None) -> None:
         """Run a job, and then the one that was gathered behind it."""
         while live is not None:
             repository_id = live.repository.id
@@ -278,28 +254,49 @@ class IndexingService:
             else:
                 self._running[repository_id] = live
 
-    async def _run_job(self, live: _Live) -> None:
+    async def _run_job(self, live: LiveJob) -> None:
         try:
             async with self._job_for(live.repository, live.id) as job:
-                live.job = job
-                live.become("running")
-                if live.is_unwanted:
-                    job.stop()
-                live.report = await job.run()
+                if self._begun.closed:
+                    live.error = _not_begun(live.id)
+                if live.error is not None or live.done.is_set():
+                    return
+                live.report = await self._begin(live, job).run()
             live.become(live.report.state, live.report.reason)
-        except asyncio.CancelledError as error:
-            live.error = error
+        except asyncio.CancelledError:
+            live.error = ServiceClosed(f"the service was stopped while job {live.id!r} ran; submit again to go on")
             live.become("cancelled", "the service was stopped")
             raise
         except Exception as error:  # noqa: BLE001  (task boundary: raised to whoever waits for the job)
-            live.error = error
-            live.become("failed", f"{type(error).__name__}: {error}")
+            if not live.done.is_set():
+                live.error = error
+                live.become("failed", f"{type(error).__name__}: {error}")
             log.debug("job.failed", job=live.id, error=repr(error))
         finally:
             live.done.set()
             live.changed.set()
 
-    async def _record(self, live: _Live) -> None:
+    def _begin(self, live: LiveJob, job: IndexJob) -> IndexJob:
+        live.job = job
+        if live.is_unwanted:
+            job.stop()
+            live.become("cancelling", _ASKED_TO)
+        elif live.paused:
+            job.gate.pause(live.paused)
+            live.become("paused", live.paused)
+        else:
+            live.become("running")
+        return job
+
+    def _let_go_of_the_waiting(self) -> None:
+        """Wake whoever waits for a job that did not begin; it stays in the catalog."""
+        for live in self._jobs.values():
+            if not live.done.is_set():
+                live.error = _not_begun(live.id)
+                live.done.set()
+                live.changed.set()
+
+    async def _record(self, live: LiveJob) -> None:
         """Write the state down for those who read the catalog; a run that is over by now has its own last word."""
         state, reason = live.state, live.reason
         if live.job is None or live.job.run_record is None or state not in {"running", "paused", "cancelling"}:
@@ -311,7 +308,7 @@ class IndexingService:
         end_cancelled(connection, self._incarnation, _now_ms())
         requeue_interrupted(connection, self._incarnation, _now_ms())
 
-    def _live(self, job_id: str) -> _Live:
+    def _live(self, job_id: str) -> LiveJob:
         live = self._jobs.get(job_id)
         if live is None:
             raise UnknownJob(f"there is no job {job_id!r} in this process")
@@ -325,9 +322,8 @@ class IndexingService:
             del self._jobs[job_id]
 
 
-def _status(live: _Live) -> JobStatus:
-    progress = None if live.job is None else live.job.counters.snapshot()
-    return JobStatus(live.id, live.repository.uuid, live.state, live.reason, progress)
+def _not_begun(job_id: str) -> ServiceClosed:
+    return ServiceClosed(f"the service closed before job {job_id!r} began; it is kept for when the service is back")
 
 
 def _now_ms() -> int:

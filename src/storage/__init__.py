@@ -122,7 +122,7 @@ from storage.records import (
     Symbol,
     SymbolKind,
 )
-from storage.registry import Registry, load_registry, save_registry, write_atomically
+from storage.registry import Registry, change_registry, load_registry, save_registry, write_atomically
 from storage.starts import note_served, note_start
 from storage.text import (
     TEXT_SCHEMA_VERSION,
@@ -256,6 +256,7 @@ __all__ = [
     "cancel_queued",
     "canonical_dump",
     "catalog_uuid",
+    "change_registry",
     "check_catalog",
     "check_epoch",
     "chunks_past",

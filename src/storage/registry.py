@@ -6,6 +6,7 @@ import base64
 import errno
 import json
 import os
+import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -13,10 +14,12 @@ from uuid import UUID, uuid4
 from storage.errors import DataDirectoryUnsuitable, DiskFull
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 REGISTRY_FILE = "registry.json"
 REGISTRY_SCHEMA = 1
+_changing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,19 @@ def load_registry(data_directory: Path) -> Registry:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{str(path)!r} is damaged ({error!r}); restore it from a backup or move it away and index again"
         raise DataDirectoryUnsuitable(message) from error
+
+
+def change_registry(data_directory: Path, change: Callable[[Registry], Registry]) -> Registry:
+    """Read the registry, change it, and save it where that made a difference or there was none; returns it.
+
+    Changes of several threads come one after the other; those of several processes are kept apart by the owner's lock.
+    """
+    with _changing:
+        registry = load_registry(data_directory)
+        changed = change(registry)
+        if changed != registry or not (data_directory / REGISTRY_FILE).exists():
+            save_registry(data_directory, changed)
+        return changed
 
 
 def save_registry(data_directory: Path, registry: Registry) -> None:

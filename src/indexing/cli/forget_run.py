@@ -15,12 +15,11 @@ from indexing.runtime import open_owner
 from indexing.sources import display
 from storage import (
     DataDirectory,
+    change_registry,
     collect_garbage,
     forget,
-    load_registry,
     open_reader,
     repository_at,
-    save_registry,
     trim_deletions,
 )
 
@@ -84,9 +83,12 @@ async def _collect(owner: Owner) -> int:
 
 
 def _leave_registry(data_directory: Path, uuid: str) -> None:
-    registry = load_registry(data_directory)
-    kept = {each: root for each, root in registry.repositories.items() if each != uuid}
-    save_registry(data_directory, registry.with_repositories(kept))
+    change_registry(
+        data_directory,
+        lambda registry: registry.with_repositories(
+            {each: root for each, root in registry.repositories.items() if each != uuid}
+        ),
+    )
 
 
 def _confirmed(question: str) -> bool:

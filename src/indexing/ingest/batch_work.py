@@ -87,10 +87,10 @@ class BatchWork:
             committing: asyncio.Task[None] | None = None
             while await self._may_begin(batches, number):
                 has_worker = False
+                self._gate.are_several = pool.permits.limit > 1
                 try:
                     async with pool.lend(self._gate) as lent:
                         has_worker = True
-                        self._gate.are_several = pool.permits.limit > 1
                         committing = await self._work(batches, lent, group, committing, number)
                 except Exception as error:
                     # With a batch in hand the failure is the job's; without one another task may do what is left.
@@ -116,7 +116,8 @@ class BatchWork:
         number: int,
     ) -> asyncio.Task[None] | None:
         """Work with one worker for as long as it may be kept; returns the last commit, which may still be going on."""
-        following = self._next(batches)
+        # A recalled permit is good for one batch all the same: two jobs would hand it to and fro and do nothing.
+        following = self._next(batches) if self._gate.is_open else None
         while following is not None:
             (batch, task), following = following, None
             if self._gate.is_stopping:

@@ -77,5 +77,6 @@ class Gate:
         if self.is_sequential:
             return
         self.is_sequential = True
-        self.warnings.append(f"went on with one worker process: {reason}")
-        log.warning("job.sequential", reason=reason)
+        if self.are_several:
+            self.warnings.append(f"went on with one worker process: {reason}")
+            log.warning("job.sequential", reason=reason)

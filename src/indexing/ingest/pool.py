@@ -77,6 +77,7 @@ class WorkerPool:
         self._idle: list[WorkerProcess] = []
         self._lent: list[WorkerProcess] = []
         self._meters: list[WorkerMeter] = []
+        self._ending: set[asyncio.Future[None]] = set()
 
     @property
     def permits(self) -> Permits:
@@ -117,10 +118,20 @@ class WorkerPool:
                 self._lent.remove(worker)
                 await self._take_back(lent)
 
+    def allow(self, limit: int) -> None:
+        """Let so many workers run from now on; the idle ones beyond that end: they would keep their memory."""
+        self._permits.set_limit(limit)
+        surplus = len(self._idle) + len(self._lent) - self._permits.limit
+        for _ in range(min(surplus, len(self._idle))):
+            ending = asyncio.ensure_future(self._idle.pop(0).aclose())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
     async def aclose(self) -> None:
         """End the idle processes; those that are lent end when they come back."""
         while self._idle:
             await self._idle.pop().aclose()
+        await asyncio.gather(*self._ending)
 
     async def _take_back(self, lent: Lent) -> None:
         worker = lent.worker

@@ -14,24 +14,38 @@ import psutil
 import pytest
 
 from indexing.cli.signals import draining
+from tests.faults import state
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import TreeFactory
     from tests.indexing.cli.conftest import Run, Start
 
 MANY = {f"package_{number % 7}/module_{number}.py": f"def function_{number}(): ...\n" for number in range(400)}
 
 
+@pytest.fixture(params=[1, 2])
+def workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many worker processes the commands use."""
+    monkeypatch.setenv("CODETROVE_INDEXING__ENABLE_PARALLEL", str(request.param > 1))
+    monkeypatch.setenv("CODETROVE_INDEXING__CONCURRENT_WORKERS", str(request.param))
+    monkeypatch.setenv("CODETROVE_MEMORY__MAX_PERCENT", "99")
+    monkeypatch.setenv("CODETROVE_MEMORY__MAX_MEMORY_PER_WORKER", "64")
+    return int(request.param)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_finishes_what_is_in_hand_and_the_next_run_goes_on(
-    run: Run, start: Start, tree: TreeFactory, number: signal.Signals
+def test_f023_the_first_signal_finishes_what_is_in_hand_and_the_next_run_goes_on(
+    run: Run, start: Start, tree: TreeFactory, number: signal.Signals, workers: int
 ) -> None:
     root = tree(MANY)
     process = start("index", root)
-    worker = _stopped_worker(process)
+    stopped = _stopped_workers(process, workers)
     process.send_signal(number)
     _read_until(process, "finishing what is in hand")
-    worker.resume()
+    for worker in stopped:
+        worker.resume()
     stdout, stderr = process.communicate()
     assert process.returncode == 1, stderr
     assert "stopped indexing" in stdout
@@ -45,21 +59,46 @@ def test_the_first_signal_finishes_what_is_in_hand_and_the_next_run_goes_on(
     assert run("status").code == 0
 
 
-def test_the_second_signal_stops_at_once_and_leaves_no_process(run: Run, start: Start, tree: TreeFactory) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_f023_the_second_signal_stops_at_once_and_leaves_no_process(
+    run: Run, start: Start, tree: TreeFactory, number: signal.Signals, workers: int
+) -> None:
     root = tree(MANY)
     process = start("index", root)
-    worker = _stopped_worker(process)
-    process.send_signal(signal.SIGINT)
+    stopped = _stopped_workers(process, workers)
+    process.send_signal(number)
     _read_until(process, "finishing what is in hand")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.wait() == 130
-    worker.resume()
+    for worker in stopped:
+        with suppress(psutil.NoSuchProcess):
+            worker.resume()
     assert process.stderr is not None
     assert "stopped at once; what was committed stays, 'codetrove index' goes on" in process.stderr.read()
-    assert psutil.wait_procs([worker], timeout=10)[1] == []
+    assert psutil.wait_procs(stopped, timeout=10)[1] == []
     assert "was interrupted" in run("status").stdout
     assert run("fsck").code == 0
     assert run("index", root).code == 0
+
+
+@pytest.mark.usefixtures("workers")
+@pytest.mark.parametrize("moment", [(signal.SIGTERM, 1), (signal.SIGINT, 200)])
+def test_f023_a_signal_at_any_time_leaves_what_the_next_run_completes(
+    run: Run, start: Start, tree: TreeFactory, data_dir: Path, moment: tuple[signal.Signals, int]
+) -> None:
+    number, files = moment
+    root = tree(MANY)
+    process = start("index", root)
+    _read_until(process, "indexing")
+    while process.poll() is None and len(state.shown(data_dir)) < files:
+        pass
+    process.send_signal(number)
+    _, stderr = process.communicate()
+    assert process.returncode in (0, 1), stderr
+    assert not state.left_after_a_second(data_dir)
+    assert run("fsck").code == 0
+    assert run("index", root).code == 0
+    assert len(state.shown(data_dir)) == len(MANY)
 
 
 async def test_the_handlers_that_were_there_come_back() -> None:
@@ -82,16 +121,18 @@ async def test_a_signal_that_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGTERM, former)
 
 
-def _stopped_worker(process: subprocess.Popen[str]) -> psutil.Process:
-    """The command's worker process, held still with its first batch in hand or before it."""
+def _stopped_workers(process: subprocess.Popen[str], number: int) -> list[psutil.Process]:
+    """The command's worker processes, held still with their first batch in hand or before it."""
     _read_until(process, "indexing")
-    command = psutil.Process(process.pid)
+    command, stopped = psutil.Process(process.pid), list[psutil.Process]()
     while process.poll() is None:
         for child in command.children():
             with suppress(psutil.Error):  # git, which has ended by now
-                if "indexing.ingest.worker" in child.cmdline():
+                if child not in stopped and "indexing.ingest.worker" in child.cmdline():
                     child.suspend()
-                    return child
+                    stopped.append(child)
+        if len(stopped) == number:
+            return stopped
     pytest.fail("the command ended before it could be signalled")
 
 
