@@ -10,7 +10,6 @@ import pytest
 
 from tests.faults.driver import Driver
 
-
 SECONDS = 180
 """A test here kills some fifty processes; a time-out in the middle would leave a driver that answers the next test."""
 
