@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from indexing.settings import Settings
     from indexing.sources import Rules
     from indexing.vectors import OwnedVectors
-    from storage import Incarnation, Reader, Repository
+    from storage import Incarnation, Reader, Registry, Repository
 
 
 CLEAN_STOP_SECONDS = 5.0
@@ -76,8 +76,6 @@ class Owner:
     """{uuid: root} of repositories that a lost catalog held and that cannot come back now."""
     jobs: dict[str, IndexJob] = field(default_factory=dict)
     """{repository uuid: job} of those that run"""
-    memory: Verdict | None = None
-    """What the memory guard said last."""
     vectors: OwnedVectors | None = None
     """None where the settings want text search only."""
     service: IndexingService = field(init=False)
@@ -103,11 +101,11 @@ class Owner:
         root = await asyncio.to_thread(look_at_root, Path(os.fsdecode(repository.root.path)))
         await self.writer.apply(lambda connection: accept_root(connection, repository.id, root))
 
-    async def save_registry(self) -> None:
-        """Write down which repositories there are, for the day the catalog is lost."""
+    async def save_registry(self) -> Registry:
+        """Write down which repositories there are, for the day the catalog is lost; returns what is written there."""
         repositories = await self.reader.repositories()
         roots = self.unreachable | {repository.uuid: repository.root.path for repository in repositories}
-        await asyncio.to_thread(_save_roots, self.directory.path, roots)
+        return await asyncio.to_thread(_save_roots, self.directory.path, roots)
 
     @asynccontextmanager
     async def job_for(self, repository: Repository, job_id: str = "") -> AsyncIterator[IndexJob]:
@@ -132,7 +130,7 @@ class Owner:
             incarnation=self.incarnation,
             job_id=job_id,
         )
-        job.gate.hold_back(self.memory.reason if self.memory is not None and self.memory.is_pressed else "")
+        _hold_back(job, self.guard.verdict)
         self.jobs[repository.uuid] = job
         try:
             yield job
@@ -157,10 +155,9 @@ class Owner:
 
     def heed(self, verdict: Verdict) -> None:
         """Let as many workers run as the memory allows, and plan nothing new while it is nearly full."""
-        self.memory = verdict
         self.pool.allow(verdict.limit)
         for job in self.jobs.values():
-            job.gate.hold_back(verdict.reason if verdict.is_pressed else "")
+            _hold_back(job, verdict)
 
 
 @asynccontextmanager
@@ -206,18 +203,18 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
                 messages.append(f"the text index was rebuilt from the catalog: {feed.rebuilt}")
             pool = _pool(settings, directory)
             stack.push_async_callback(pool.aclose)
-            registry = await asyncio.to_thread(load_registry, directory.path)
-            flags = Flags(settings, directory.path, registry.flags)
+            stored = (await asyncio.to_thread(load_registry, directory.path)).flags
+            flags = Flags(settings, directory.path, stored)
             owner = Owner(
                 settings, directory, writer, reader, feed, pool, flags, incarnation, messages, returning, unreachable
             )
             owner.watchdog = watchdog
-            await owner.save_registry()
+            registry = await owner.save_registry()
             await stack.enter_async_context(_memory_guard(owner))
             service = IndexingService(writer, reader, owner.job_for, incarnation=incarnation.id)
             owner.service = await stack.enter_async_context(service)
             if settings.embeddings.model != NO_MODEL:
-                owner.vectors = await stack.enter_async_context(_vectors(owner))
+                owner.vectors = await stack.enter_async_context(_vectors(owner, registry.installation))
             await asyncio.to_thread(note_served, directory.starts)
             yield owner
             # What the jobs still had in hand belongs to the run that this mark calls clean.
@@ -265,17 +262,16 @@ async def _memory_guard(owner: Owner) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _vectors(owner: Owner) -> AsyncIterator[OwnedVectors]:
+async def _vectors(owner: Owner, installation: str) -> AsyncIterator[OwnedVectors]:
     from indexing.vectors import own_vectors  # noqa: PLC0415 - numpy and usearch are for those who want vectors
 
-    registry = await asyncio.to_thread(load_registry, owner.directory.path)
     async with own_vectors(
         owner.settings,
         owner.directory,
         writer=owner.writer,
         reader=owner.reader,
         incarnation=owner.incarnation,
-        installation=registry.installation,
+        installation=installation,
     ) as vectors:
         yield vectors
 
@@ -294,8 +290,12 @@ async def _follow(owner: Owner | None, results: Sequence[object]) -> None:
             owner.vectors.service.nudge()
 
 
-def _save_roots(data_directory: Path, roots: dict[str, bytes]) -> None:
-    change_registry(data_directory, lambda registry: registry.with_repositories(roots))
+def _hold_back(job: IndexJob, verdict: Verdict) -> None:
+    job.gate.hold_back(verdict.reason if verdict.is_pressed else "")
+
+
+def _save_roots(data_directory: Path, roots: dict[str, bytes]) -> Registry:
+    return change_registry(data_directory, lambda registry: registry.with_repositories(roots))
 
 
 def _now_ms() -> int:

@@ -134,7 +134,7 @@ class IndexingService:
     def progress(self, job_id: str) -> Progress | None:
         """Return how far a job of this process has come; None where it has not begun."""
         live = self._jobs.get(job_id)
-        return None if live is None or live.job is None else live.job.counters.snapshot()
+        return None if live is None else live.status.progress
 
     async def events(self, job_id: str) -> AsyncIterator[JobStatus]:
         """Yield how a job stands: now, at each change of state, a few times a second while it runs, and at its end.

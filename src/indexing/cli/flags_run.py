@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from indexing.cli.exits import ExitCode, UsageError
@@ -29,13 +30,10 @@ async def run_change(settings: Settings, name: str, value: bool | None, *, as_js
         raise UsageError(str(error)) from error
     directory = DataDirectory(settings.storage.data_dir)
     await asyncio.to_thread(directory.prepare)
-    ownership = Ownership(directory)
-    await asyncio.to_thread(ownership.__enter__)
-    try:
+    with ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, Ownership(directory))
         flags = await asyncio.to_thread(_stored, settings)
         await (flags.unset(name) if value is None else flags.set(name, value))
-    finally:
-        ownership.__exit__(None, None, None)
     _print(flags, as_json=as_json)
     return ExitCode.OK
 

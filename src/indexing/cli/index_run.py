@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from indexing.cli.exits import ExitCode, explain
 from indexing.cli.index_summary import JobSummary, VectorSummary, summary_json, summary_lines
@@ -66,9 +66,13 @@ class Stop:
         self.requested = True
         self._event.set()
 
-    async def wait(self) -> None:
-        """Wait until the user wants it."""
-        await self._event.wait()
+    async def or_end_of(self, work: asyncio.Task[Any]) -> None:
+        """Wait until the user wants it, or the work is done."""
+        wanted = asyncio.create_task(self._event.wait(), name="stop")
+        try:
+            await asyncio.wait([work, wanted], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            wanted.cancel()
 
 
 async def run_index(
@@ -129,10 +133,8 @@ async def _vectors(vectors: OwnedVectors, repository: Repository, outcome: Outco
     """Wait until all vectors are there, or the user has seen enough."""
     done = outcome.jobs[-1].progress
     draining = asyncio.create_task(vectors.drained(), name="drain-vectors")
-    stopping = asyncio.create_task(stop.wait(), name="stop")
     async with shown(lambda: replace(done, vectors=vectors.progress, waiting=_fetching(vectors)), repository.root.path):
-        await asyncio.wait([draining, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+        await stop.or_end_of(draining)
     if draining.done():
         complete = draining.result()
     else:
@@ -175,15 +177,13 @@ async def _run(owner: Owner, repository: Repository, stop: Stop) -> JobSummary:
     say(f"codetrove: indexing {display(repository.root.path)}")
     job_id = await service.submit(repository)
     ending = asyncio.create_task(service.wait(job_id), name="wait-for-job")
-    stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
         async with shown(lambda: _progress(owner, job_id), repository.root.path):
-            await asyncio.wait([ending, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await stop.or_end_of(ending)
             if not ending.done():
                 await service.cancel(job_id)
             report = await ending
     finally:
-        stopping.cancel()
         ending.cancel()
     return JobSummary(report, service.progress(job_id) or Counters().snapshot())
 

@@ -85,10 +85,8 @@ async def run_switch(settings: Settings, name: str, *, as_json: bool) -> ExitCod
             vectors = owner.vectors
             await vectors.switch(resolved)
             switching = asyncio.create_task(vectors.drained(), name="drain-vectors")
-            stopping = asyncio.create_task(stop.wait(), name="stop")
             async with updated(lambda: _figures(vectors)):
-                await asyncio.wait([switching, stopping], return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+                await stop.or_end_of(switching)
             done = switching.done() and switching.result()
             switching.cancel()
             if as_json:
