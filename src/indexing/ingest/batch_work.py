@@ -11,6 +11,7 @@ import structlog
 
 from indexing.ingest.messages import BatchTask, FileReport
 from indexing.ingest.progress import FileNote
+from indexing.ingest.text_documents import with_words
 from indexing.ingest.worker_process import WorkerDied
 from indexing.sources import display
 from storage import (
@@ -222,7 +223,7 @@ class BatchWork:
             report.version or report.exclusion or report.failure or Removal(task.place, GONE_SINCE)
             for task, report in reports
         ]
-        results = await self.apply(changes, batch_id)
+        results = await self.apply(await asyncio.to_thread(lambda: [with_words(each) for each in changes]), batch_id)
         return [
             task.with_seq(result.seq)
             for (task, _), result in zip(reports, results, strict=True)

@@ -24,6 +24,7 @@ from storage import (
     ClosableQueue,
     Collected,
     Committed,
+    NewChunks,
     QueueClosed,
     TextIndex,
     TextIndexError,
@@ -37,13 +38,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from storage import Incarnation, NewChunks, Reader, StoredChunk
+    from storage import Incarnation, Reader, StoredChunk
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 QUEUED_COMMITS = 16
 CHUNKS_A_PAGE = 2_000
+CHUNKS_A_TURN = 500
 ROOM_POLL_SECONDS = 1.0
 COMMIT_SHARE = 6
 """Wait at least this many times as long as the last commit took."""
@@ -255,13 +257,17 @@ class TextFeed:
 
     async def _next(self, deadline: float | None) -> list[_Handed] | None:
         """Return what has been handed in, nothing at the deadline, None when there will be no more."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(None if deadline is None else max(0.0, deadline - monotonic())):
-                return await self._queue.get_many(QUEUED_COMMITS)
-        except TimeoutError:
-            return []
-        except QueueClosed:
-            return None
+                if not await self._queue.ready():
+                    return None
+        group: list[_Handed] = []
+        chunks = 0
+        # No more than the commit of the first can wait for.
+        while chunks < CHUNKS_A_TURN and not self._queue.empty():
+            group.append(self._queue.get_nowait())
+            chunks += len(group[-1].change.chunks) if isinstance(group[-1].change, NewChunks) else 0
+        return group
 
     async def _commit_and_tell(self) -> None:
         began = monotonic()
