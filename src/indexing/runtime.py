@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from indexing.settings import Settings
     from indexing.sources import Rules
     from indexing.vectors import OwnedVectors
-    from storage import Incarnation, Reader, Registry, Repository
+    from indexing.watch import Watching
+    from storage import Incarnation, JobOrigin, Reader, Registry, Repository
 
 
 CLEAN_STOP_SECONDS = 5.0
@@ -78,6 +79,8 @@ class Owner:
     """{repository uuid: job} of those that run"""
     vectors: OwnedVectors | None = None
     """None where the settings want text search only."""
+    watching: Watching | None = None
+    """Notices what changes in the trees; None where the owner was not opened to watch."""
     service: IndexingService = field(init=False)
     """Takes and runs jobs; opened right after the owner is made."""
     guard: MemoryGuard = field(init=False)
@@ -161,9 +164,10 @@ class Owner:
 
 
 @asynccontextmanager
-async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
+async def open_owner(settings: Settings, *, watch: bool = False) -> AsyncIterator[Owner]:
     """Own the data directory: take its lock, repair what a crash left, and serve until the context ends.
 
+    With ``watch`` the trees are watched, and what changes in them is indexed by itself (flag ``auto_reindex``).
     Raises the errors of ``storage``, and ``CrashLoop`` when recovery itself keeps crashing.
     """
     directory = DataDirectory(settings.storage.data_dir)
@@ -203,8 +207,7 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
                 messages.append(f"the text index was rebuilt from the catalog: {feed.rebuilt}")
             pool = _pool(settings, directory)
             stack.push_async_callback(pool.aclose)
-            stored = (await asyncio.to_thread(load_registry, directory.path)).flags
-            flags = Flags(settings, directory.path, stored)
+            flags = Flags(settings, directory.path, await asyncio.to_thread(load_registry, directory.path))
             owner = Owner(
                 settings, directory, writer, reader, feed, pool, flags, incarnation, messages, returning, unreachable
             )
@@ -216,7 +219,10 @@ async def open_owner(settings: Settings) -> AsyncIterator[Owner]:
             if settings.embeddings.model != NO_MODEL:
                 owner.vectors = await stack.enter_async_context(_vectors(owner, registry.installation))
             await asyncio.to_thread(note_served, directory.starts)
-            yield owner
+            async with AsyncExitStack() as hints:
+                if watch:
+                    owner.watching = await hints.enter_async_context(_watching(owner))
+                yield owner
             # What the jobs still had in hand belongs to the run that this mark calls clean.
             await service.close()
             await _mark_clean_stop(writer, incarnation.id)
@@ -259,6 +265,30 @@ async def _memory_guard(owner: Owner) -> AsyncIterator[None]:
 
         owner.flags.on_change(look_again)
         yield
+
+
+@asynccontextmanager
+async def _watching(owner: Owner) -> AsyncIterator[Watching]:
+    from indexing.watch import Watching  # noqa: PLC0415 - watchfiles is for those who watch
+
+    async def submit(repository: Repository, paths: Sequence[bytes] | None, origin: JobOrigin) -> str:
+        return await owner.service.submit(repository, paths, origin=origin)
+
+    watching = Watching(
+        owner.settings.watch,
+        repositories=owner.reader.repositories,
+        submit=submit,
+        wait=owner.service.wait,
+        enabled=lambda: owner.flags.auto_reindex,
+        ignored=(os.fsencode(owner.directory.path.resolve()),),
+    )
+
+    async def refresh(_: str) -> None:
+        await watching.refresh()
+
+    async with watching:
+        owner.flags.on_change(refresh)
+        yield watching
 
 
 @asynccontextmanager

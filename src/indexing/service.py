@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from indexing.ingest.job import IndexJob, JobReport
     from indexing.ingest.progress import Progress
-    from storage import Reader, Repository, Writer
+    from storage import JobOrigin, Reader, Repository, Writer
 
 log = structlog.get_logger(__name__)
 
@@ -104,20 +104,31 @@ class IndexingService:
         """The jobs that run now."""
         return tuple(live.job for live in self._running.values() if live.job is not None)
 
-    async def submit(self, repository: Repository, paths: Sequence[bytes] | None = None) -> str:
+    async def submit(
+        self,
+        repository: Repository,
+        paths: Sequence[bytes] | None = None,
+        *,
+        origin: JobOrigin = "request",
+        key: str = "",
+    ) -> str:
         """Accept a job that brings a repository up to date, all of it or what is at some paths; returns its id at once.
 
-        While a job of that repository waits to begin, the paths join it, and the id is that job's. Once this returns
-        the job is on disk. Raises ``ServiceClosed``, and ``ValueError`` for paths that no job can be about.
+        While a job of that repository waits to begin, the paths join it, and the id is that job's. A ``key`` that made
+        a job before gives that job again. Once this returns the job is on disk.
+        Raises ``ServiceClosed``, ``KeyReused``, ``UnknownRepository``, and ``ValueError`` for paths that no job can be
+        about.
         """
         if self._begun.closed:
             raise ServiceClosed("the service is shutting down and takes no more jobs; ask again when it is back")
         async with self._accepting:
-            wanted = None if paths is None else tuple(paths)
+            wanted, new_id = None if paths is None else tuple(paths), uuid4().hex
             job_id = await self._writer.apply(
-                lambda connection: accept_job(connection, repository.id, uuid4().hex, wanted, _now_ms())
+                lambda connection: accept_job(
+                    connection, repository.id, new_id, wanted, _now_ms(), origin=origin, key=key
+                )
             )
-            if job_id not in self._jobs or self._jobs[job_id].done.is_set():
+            if job_id == new_id or (self._is_not_live(job_id) and await self._waits(job_id)):
                 await self._take_up(LiveJob(job_id, repository))
         return job_id
 
@@ -221,6 +232,14 @@ class IndexingService:
             await live.done.wait()
             # A job that was cancelled as it began is over before its turn is: without this, the loop would stand still.
             await asyncio.sleep(0)
+
+    def _is_not_live(self, job_id: str) -> bool:
+        return job_id not in self._jobs or self._jobs[job_id].done.is_set()
+
+    async def _waits(self, job_id: str) -> bool:
+        """Whether a job is still to begin: the one that a key stands for may be over, or be another process's."""
+        row = await job_row(self._reader, job_id)
+        return row is not None and row.state == "queued"
 
     async def _take_up(self, live: LiveJob) -> None:
         if self._begun.closed:

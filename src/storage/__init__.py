@@ -38,14 +38,15 @@ from storage.catalog.files import (
 from storage.catalog.garbage import Collected, collect_garbage, last_deletion, trim_deletions
 from storage.catalog.history import Incarnation, begin_incarnation, catalog_uuid, end_incarnation, judge_mark
 from storage.catalog.hits import Definition, FoundChunk, PlaceShown, ShownText
+from storage.catalog.job_acceptance import accept_job
 from storage.catalog.job_paths import JobPaths, join_paths
 from storage.catalog.job_rows import JobRow, OutcomeRow, job_row, job_rows, outcomes_of, unfinished_jobs
 from storage.catalog.jobs import (
     ENDED_STATES,
+    JobOrigin,
     JobState,
     Run,
     Tally,
-    accept_job,
     cancel_queued,
     check_epoch,
     commit_batch,
@@ -98,6 +99,7 @@ from storage.errors import (
     DataDirectoryUnsuitable,
     DimensionMismatch,
     DiskFull,
+    KeyReused,
     NestedRepository,
     StaleEpoch,
     StorageError,
@@ -122,7 +124,15 @@ from storage.records import (
     Symbol,
     SymbolKind,
 )
-from storage.registry import Registry, change_registry, load_registry, save_registry, write_atomically
+from storage.registry import (
+    FlagChange,
+    Registry,
+    TokenRecord,
+    change_registry,
+    load_registry,
+    save_registry,
+    write_atomically,
+)
 from storage.starts import note_served, note_start
 from storage.text import (
     TEXT_SCHEMA_VERSION,
@@ -187,13 +197,16 @@ __all__ = [
     "FileFlag",
     "FileResult",
     "FileVersion",
+    "FlagChange",
     "FoundChunk",
     "Incarnation",
     "InjectedFault",
+    "JobOrigin",
     "JobOverview",
     "JobPaths",
     "JobRow",
     "JobState",
+    "KeyReused",
     "KnownCuts",
     "KnownFile",
     "LocalStore",
@@ -235,6 +248,7 @@ __all__ = [
     "TextIndex",
     "TextIndexError",
     "TextQuery",
+    "TokenRecord",
     "UnknownRepository",
     "VectorBatch",
     "VectorHit",

@@ -11,6 +11,7 @@ StorageError
 │   └── DiskFull                no room for a write; nothing of it was kept
 ├── StaleEpoch                  a write for a run of a job that is over
 ├── UnknownRepository
+├── KeyReused                   an idempotency key of a job about something else
 ├── NestedRepository
 ├── BackupError                 a backup file that cannot be written, read or trusted
 ├── TextIndexError              the text index cannot be read or written
@@ -66,6 +67,10 @@ class StaleEpoch(StorageError):
 
 class UnknownRepository(StorageError):
     """No such repository is registered."""
+
+
+class KeyReused(StorageError):
+    """The idempotency key belongs to a job about something else."""
 
 
 class NestedRepository(StorageError):

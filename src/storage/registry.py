@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import errno
+import fcntl
 import json
 import os
+import re
 import threading
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from storage.errors import DataDirectoryUnsuitable, DiskFull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 REGISTRY_FILE = "registry.json"
@@ -23,14 +26,42 @@ _changing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
+class FlagChange:
+    """Who changed a flag, and when."""
+
+    flag: str
+    value: bool | None
+    """None where it was unset"""
+    at_ms: int
+    """milliseconds since 1970"""
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """What is kept of an access token: everything but the token."""
+
+    id: str
+    name: str
+    sha256: str
+    """Of the token's text, as 64 hexadecimal digits; a token has 256 random bits, so no salt and no slow hash."""
+    scopes: tuple[str, ...]
+    repositories: tuple[str, ...] | None
+    """The uuids that it is good for, None for all."""
+    created_at: float
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class Registry:
-    """Installation uuid, repositories by uuid, run-time flags and hashes of tokens."""
+    """Installation uuid, repositories by uuid, run-time flags and access tokens."""
 
     installation: str
     repositories: dict[str, bytes] = field(default_factory=dict)
     """{uuid: absolute root}"""
     flags: dict[str, object] = field(default_factory=dict)
-    token_hashes: tuple[str, ...] = ()
+    flag_changes: tuple[FlagChange, ...] = ()
+    tokens: tuple[TokenRecord, ...] = ()
 
     def with_repositories(self, repositories: dict[str, bytes]) -> Registry:
         """Return a copy that names these repositories."""
@@ -57,9 +88,9 @@ def load_registry(data_directory: Path) -> Registry:
 def change_registry(data_directory: Path, change: Callable[[Registry], Registry]) -> Registry:
     """Read the registry, change it, and save it where that made a difference or there was none; returns it.
 
-    Changes of several threads come one after the other; those of several processes are kept apart by the owner's lock.
+    Changes of several threads and processes come one after the other: a token may be made beside a running owner.
     """
-    with _changing:
+    with _changing, _alone_in(data_directory):
         registry = load_registry(data_directory)
         changed = change(registry)
         if changed != registry or not (data_directory / REGISTRY_FILE).exists():
@@ -76,7 +107,8 @@ def save_registry(data_directory: Path, registry: Registry) -> None:
             uuid: base64.b64encode(root).decode("ascii") for uuid, root in sorted(registry.repositories.items())
         },
         "flags": registry.flags,
-        "token_hashes": list(registry.token_hashes),
+        "flag_changes": [asdict(change) for change in registry.flag_changes],
+        "tokens": [asdict(token) for token in registry.tokens],
     }
     write_atomically(data_directory / REGISTRY_FILE, json.dumps(value, indent=2).encode())
 
@@ -116,5 +148,34 @@ def _parsed(value: dict[str, Any], path: Path) -> Registry:
             str(UUID(uuid)): base64.b64decode(root, validate=True) for uuid, root in value["repositories"].items()
         },
         flags=dict(value["flags"]),
-        token_hashes=tuple(map(str, value["token_hashes"])),
+        flag_changes=tuple(FlagChange(**change) for change in value.get("flag_changes", ())),
+        tokens=tuple(_token(each) for each in value.get("tokens", ())),
     )
+
+
+def _token(value: dict[str, Any]) -> TokenRecord:
+    if not re.fullmatch("[0-9a-f]{64}", value["sha256"]):
+        raise ValueError("the hash of a token is not one")
+    repositories = value["repositories"]
+    return TokenRecord(
+        id=str(value["id"]),
+        name=str(value["name"]),
+        sha256=value["sha256"],
+        scopes=tuple(map(str, value["scopes"])),
+        repositories=None if repositories is None else tuple(str(UUID(uuid)) for uuid in repositories),
+        created_at=float(value["created_at"]),
+    )
+
+
+@contextmanager
+def _alone_in(data_directory: Path) -> Iterator[None]:
+    """Hold a lock on the directory itself, for the moment of a change; it needs no file, and ends with the process."""
+    try:
+        descriptor = os.open(data_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise DataDirectoryUnsuitable(f"{str(data_directory)!r} cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

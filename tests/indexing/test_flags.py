@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from indexing.flags import Flags, UnknownFlag
+from indexing.flags import KEPT_CHANGES, Flags, UnknownFlag
 from indexing.runtime import Owner, open_owner
-from storage import DataDirectoryUnsuitable, load_registry
+from storage import DataDirectoryUnsuitable, FlagChange, Registry, load_registry
 from tests.faults import state
 from tests.faults.driver import settings_for
 
@@ -103,8 +103,8 @@ async def test_what_else_the_registry_holds_stays(tree: TreeFactory, data_dir: P
         await owner.flags.set("enable_parallel", False)
     after = registry(data_dir)
     assert after["flags"] == {"of_a_later_version": [1, 2], "enable_parallel": False}
-    assert {key: after[key] for key in ("schema", "installation", "token_hashes")} == {
-        key: before[key] for key in ("schema", "installation", "token_hashes")
+    assert {key: after[key] for key in ("schema", "installation", "tokens")} == {
+        key: before[key] for key in ("schema", "installation", "tokens")
     }
     assert before["repositories"].items() < after["repositories"].items()
 
@@ -130,10 +130,55 @@ async def test_a_change_that_cannot_be_stored_has_not_happened(data_dir: Path, t
         async def tell(flag: str) -> None:
             told.append(flag)
 
-        flags = Flags(settings_for(data_dir, OFF), tmp_path / "no such directory", {})
+        flags = Flags(settings_for(data_dir, OFF), tmp_path / "no such directory", Registry(installation="i"))
         flags.on_change(tell)
         with pytest.raises(DataDirectoryUnsuitable):
             await flags.set("enable_parallel", True)
         assert not flags.enable_parallel
         assert owner.flags.overrides == {}
     assert told == []
+
+
+async def test_each_change_is_kept_with_its_time_and_caller_over_restarts(data_dir: Path) -> None:
+    async with open_owner(settings_for(data_dir, OFF)) as owner:
+        before = {each.name: each for each in owner.flags.describe()}
+        assert list(before) == ["enable_parallel", "auto_reindex", "hybrid_search"]
+        assert (before["enable_parallel"].changed_at, before["enable_parallel"].changed_by) == (None, "")
+        await owner.flags.set("enable_parallel", True, by="ada")
+        await owner.flags.change({"hybrid_search": False, "auto_reindex": False}, by="page")
+        await owner.flags.unset("enable_parallel", by="bob")
+    async with open_owner(settings_for(data_dir, OFF)) as owner:
+        states = {each.name: each for each in owner.flags.describe()}
+        assert [(each.flag, each.value, each.by) for each in owner.flags.changes] == [
+            ("enable_parallel", True, "ada"),
+            ("hybrid_search", False, "page"),
+            ("auto_reindex", False, "page"),
+            ("enable_parallel", None, "bob"),
+        ]
+        assert (states["enable_parallel"].stored, states["enable_parallel"].changed_by) == (False, "bob")
+        assert (states["hybrid_search"].value, states["hybrid_search"].stored) == (False, True)
+        assert states["hybrid_search"].changed_at == owner.flags.changes[1].at_ms / 1000
+        assert not owner.flags.auto_reindex
+        assert all(state.description for state in states.values())
+
+
+async def test_several_flags_change_together_or_not_at_all(data_dir: Path) -> None:
+    async with open_owner(settings_for(data_dir, OFF)) as owner:
+        with pytest.raises(UnknownFlag, match="'enable_paralell'"):
+            await owner.flags.change({"auto_reindex": False, "enable_paralell": True}, by="ada")
+        assert owner.flags.overrides == {}
+        assert owner.flags.changes == ()
+
+
+def test_the_oldest_changes_are_forgotten(data_dir: Path) -> None:
+    data_dir.mkdir()
+    many = tuple(FlagChange("enable_parallel", True, at, "ada") for at in range(KEPT_CHANGES))
+
+    async def change() -> tuple[FlagChange, ...]:
+        flags = Flags(settings_for(data_dir, OFF), data_dir, Registry(installation="i", flag_changes=many))
+        await flags.unset("enable_parallel")
+        return flags.changes
+
+    kept = asyncio.run(change())
+    assert len(kept) == KEPT_CHANGES
+    assert kept[:-1] == many[1:]

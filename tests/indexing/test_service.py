@@ -26,7 +26,7 @@ from indexing.live_job import JobOver, JobStatus, ServiceClosed, UnknownJob
 from indexing.runtime import Owner, open_owner
 from indexing.service import IndexingService
 from indexing.sources import RootMissing
-from storage import Repository, StaleEpoch, job_row, job_rows
+from storage import KeyReused, Repository, StaleEpoch, accept_job, job_row, job_rows
 from storage.catalog import writer as writer_module
 from tests.faults import state
 from tests.faults.driver import Driver, Order, settings_for
@@ -164,6 +164,39 @@ async def test_paths_that_no_job_can_be_about_are_refused_and_leave_no_job(tree:
             with pytest.raises(ValueError):
                 await owner.service.submit(repository, paths)
         assert jobs(data_dir) == []
+
+
+async def test_a_request_that_is_sent_again_with_its_key_gets_its_job_and_begins_nothing(
+    tree: TreeFactory, data_dir: Path
+) -> None:
+    async with opened(data_dir) as owner:
+        repository = await owner.register(tree({"a.py": "a = 1\n"}))
+        first = await owner.service.submit(repository, key="k", origin="watch")
+        assert await owner.service.submit(repository, key="k") == first
+        await owner.service.wait(first)
+        assert await owner.service.submit(repository, key="k") == first
+        assert (await owner.service.status(first)).state == "succeeded"
+        with pytest.raises(KeyReused, match="something else"):
+            await owner.service.submit(repository, [b"a.py"], key="k")
+    async with opened(data_dir) as owner:
+        (repository,) = await owner.reader.repositories()
+        assert await owner.service.submit(repository, key="k") == first
+        await owner.service.idle()
+        assert [(row.id, row.state, row.origin) for row in await job_rows(owner.reader)] == [
+            (first, "succeeded", "watch")
+        ]
+
+
+async def test_a_key_finds_a_job_that_an_earlier_owner_left_waiting(tree: TreeFactory, data_dir: Path) -> None:
+    async with opened(data_dir) as owner:
+        repository = await owner.register(tree({"a.py": "a = 1\n"}))
+        accepted = await owner.writer.apply(
+            lambda connection: accept_job(connection, repository.id, "left", None, 1, key="k")
+        )
+    async with opened(data_dir) as owner:
+        (repository,) = await owner.reader.repositories()
+        assert await owner.service.submit(repository, key="k") == accepted == "left"
+        assert (await owner.service.wait("left")).state == "succeeded"
 
 
 async def test_jobs_of_two_repositories_run_side_by_side_under_one_limit(

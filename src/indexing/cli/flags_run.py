@@ -40,7 +40,7 @@ async def run_change(settings: Settings, name: str, value: bool | None, *, as_js
 
 def _stored(settings: Settings) -> Flags:
     directory = settings.storage.data_dir
-    return Flags(settings, directory, load_registry(directory).flags)
+    return Flags(settings, directory, load_registry(directory))
 
 
 def _print(flags: Flags, *, as_json: bool) -> None:

@@ -13,9 +13,11 @@ from indexing.settings.schema import (
     LogSettings,
     RecoverySettings,
     SearchSettings,
+    ServiceSettings,
     Settings,
     StorageSettings,
     TextSettings,
+    WatchSettings,
 )
 
 __all__ = [
@@ -27,10 +29,12 @@ __all__ = [
     "LogSettings",
     "RecoverySettings",
     "SearchSettings",
+    "ServiceSettings",
     "Settings",
     "SettingsError",
     "StorageSettings",
     "TextSettings",
+    "WatchSettings",
     "default_config_path",
     "load_settings",
 ]

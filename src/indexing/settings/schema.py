@@ -41,6 +41,7 @@ def _absolute(path: Path) -> Path:
 
 Count: TypeAlias = Annotated[int, BeforeValidator(_no_truth_value)]
 AbsolutePath: TypeAlias = Annotated[Path, AfterValidator(_absolute)]
+HostName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\[\]-]{1,253}$")]
 Glob: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 FilePolicy: TypeAlias = Literal["auto", "skip", "index"]
 
@@ -184,8 +185,65 @@ class MemorySettings(_Group):
     check_seconds: Count = Field(2, ge=1, le=600, description="Seconds between two looks at the memory.")
 
 
+class WatchSettings(_Group):
+    """How a running service notices that files have changed."""
+
+    auto_reindex: bool = Field(
+        default=True, description="Whether changed files are indexed by themselves while a service runs."
+    )
+    debounce_ms: Count = Field(
+        50, ge=1, le=10_000, description="Milliseconds for which a change waits for others before it is indexed."
+    )
+    scan_seconds: Count = Field(
+        60, ge=1, le=86_400, description="Seconds between two scans of a whole tree, which find what no event told."
+    )
+    most_paths: Count = Field(
+        1_000, ge=1, le=10_000, description="Changed paths above which the whole tree is scanned instead."
+    )
+
+
+class ServiceSettings(_Group):
+    """The HTTP service: ``codetrove serve``."""
+
+    host: str = Field("127.0.0.1", min_length=1, max_length=253, description="Address that is listened on.")
+    port: Count = Field(7878, ge=0, le=65_535, description="TCP port; 0 is any that is free.")
+    allowed_hosts: tuple[HostName, ...] = Field(
+        (),
+        max_length=64,
+        description="Host names, beside those of this machine's loopback, by which the service may be called.",
+    )
+    allowed_roots: tuple[AbsolutePath, ...] = Field(
+        (),
+        max_length=64,
+        description="Directories below which repositories may be added over HTTP; empty is the home directory.",
+    )
+    max_body_bytes: Count = Field(
+        4 * MIB, ge=1024, le=64 * MIB, description="Most bytes of a request's body; more is refused."
+    )
+    requests_per_second: Count = Field(
+        200, ge=1, le=100_000, description="Requests a second that one token may make; twice that in a burst."
+    )
+    max_concurrent_requests: Count = Field(
+        64, ge=1, le=10_000, description="Requests that are answered at the same time; more are told to come back."
+    )
+    max_event_streams: Count = Field(
+        2_000, ge=1, le=100_000, description="Streams of job events that may be open at the same time."
+    )
+    read_seconds: Count = Field(30, ge=1, le=3_600, description="Seconds that a client may take to send a request.")
+    drain_seconds: Count = Field(
+        10, ge=0, le=600, description="Seconds that requests and jobs in hand may take after a stop was asked for."
+    )
+    wait_ms_most: Count = Field(
+        30_000, ge=0, le=600_000, description="Most milliseconds that a search or a sync may be asked to wait."
+    )
+
+
 class SearchSettings(_Group):
     """How answers are made."""
+
+    hybrid_search: bool = Field(
+        default=True, description="Whether searches use vectors where there are any; false is words alone."
+    )
 
     default_k: Count = Field(10, ge=1, le=10_000, description="Hits of an answer whose size is not asked for.")
     max_k: Count = Field(200, ge=1, le=10_000, description="Most hits that can be asked for.")
@@ -237,7 +295,9 @@ class Settings(BaseSettings):
     text: TextSettings = Field(default_factory=TextSettings)
     embeddings: EmbeddingsSettings = Field(default_factory=EmbeddingsSettings)
     memory: MemorySettings = Field(default_factory=MemorySettings)
+    watch: WatchSettings = Field(default_factory=WatchSettings)
     search: SearchSettings = Field(default_factory=SearchSettings)
+    service: ServiceSettings = Field(default_factory=ServiceSettings)
     recovery: RecoverySettings = Field(default_factory=RecoverySettings)
     log: LogSettings = Field(default_factory=LogSettings)
 

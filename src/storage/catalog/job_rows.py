@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from storage.catalog.job_paths import JobPaths, unpack_paths
-from storage.catalog.jobs import ENDED_STATES, JobState, Tally
+from storage.catalog.jobs import ENDED_STATES, JobOrigin, JobState, Tally
 
 if TYPE_CHECKING:
     from storage.catalog.reader import Reader
@@ -40,6 +40,8 @@ class JobRow:
     warnings: tuple[str, ...]
     paths: JobPaths
     """relative to the root, none below another; None is the whole tree"""
+    origin: JobOrigin
+    """who asked for it"""
 
     @property
     def is_ended(self) -> bool:
@@ -95,12 +97,12 @@ async def outcomes_of(reader: Reader, job_id: str, after: bytes, limit: int) -> 
 
 _SELECT = (
     "SELECT jobs.id, repository_id, uuid, state, epoch, incarnation, reason, jobs.created_at, started_at, ended_at,"
-    " seen, indexed, unchanged, skipped, failed, removed, unreached, warnings, paths"
+    " seen, indexed, unchanged, skipped, failed, removed, unreached, warnings, paths, origin"
     " FROM jobs JOIN repositories ON repositories.id = repository_id"
 )
 
 
 def _job(row: tuple[Any, ...]) -> JobRow:
-    *job, unreached, warnings, paths = row
-    values = [*job[:10], Tally(*job[10:]), unreached, tuple(warnings.splitlines()), unpack_paths(paths)]
+    *job, unreached, warnings, paths, origin = row
+    values = [*job[:10], Tally(*job[10:]), unreached, tuple(warnings.splitlines()), unpack_paths(paths), origin]
     return JobRow(*values)

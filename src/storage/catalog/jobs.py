@@ -21,7 +21,7 @@ from storage.catalog.files import (
     remove_file,
 )
 from storage.catalog.job_paths import JobPaths, join_paths, pack_paths, unpack_paths
-from storage.errors import StaleEpoch, UnknownRepository
+from storage.errors import StaleEpoch
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 JobState: TypeAlias = Literal[
     "queued", "running", "paused", "cancelling", "succeeded", "partial", "failed", "cancelled"
 ]
+JobOrigin: TypeAlias = Literal["request", "watch", "scan", "start"]
+"""Who asked for a job: a caller, a change of files, the regular scan, or the start of an owner."""
 ENDED_STATES: Final[frozenset[JobState]] = frozenset({"succeeded", "partial", "failed", "cancelled"})
 """A job comes to one of these exactly once (invariant I7)."""
 KEPT_JOBS = 20
-"""Ended jobs that a repository keeps, with the outcomes of their files."""
+"""Ended jobs that a repository keeps, with the outcomes of their files; of those that it began itself and of those that
+were asked for, so that the former never drive the latter out."""
 
 _WRITING_STATES: Final = frozenset({"running", "paused", "cancelling"})
 """A paused or cancelled run still brings what it has in hand to its end."""
@@ -63,29 +66,6 @@ class Tally:
     removed: int = 0
 
 
-def accept_job(connection: sqlite3.Connection, repository_id: int, job_id: str, paths: JobPaths, now_ms: int) -> str:
-    """Let the repository's queued job take these paths in too, or queue ``job_id`` if there is none.
-
-    Returns the id of the job that will see to the paths. Once this is committed, the job ends exactly once, in this
-    process or a later one (invariant I7). Raises ``UnknownRepository``, and ``ValueError`` for paths that no job can
-    be about.
-    """
-    known = connection.execute("SELECT 1 FROM repositories WHERE id = ? AND root IS NOT NULL", (repository_id,))
-    if known.fetchone() is None:
-        raise UnknownRepository(f"repository {repository_id!r} is not indexed (any more); run 'codetrove index PATH'")
-    row = connection.execute(
-        "SELECT id, paths FROM jobs WHERE repository_id = ? AND state = 'queued' ORDER BY created_at, rowid",
-        (repository_id,),
-    ).fetchone()
-    if row is None:
-        _add_job(connection, repository_id, job_id, paths, now_ms)
-        _trim(connection, repository_id)
-        return job_id
-    queued = str(row[0])
-    _set_paths(connection, queued, join_paths(unpack_paths(row[1]), paths))
-    return queued
-
-
 def start_run(
     connection: sqlite3.Connection,
     repository_id: int,
@@ -109,7 +89,7 @@ def start_run(
     if found is None:
         found = _waiting_job(connection, repository_id, paths)
     if found is None:
-        found = job_id, 0, _add_job(connection, repository_id, job_id, paths, now_ms)
+        found = job_id, 0, add_job(connection, repository_id, job_id, paths, now_ms)
     run = Run(found[0], found[1] + 1, found[2])
     connection.execute(
         "UPDATE jobs SET state = 'running', reason = '', epoch = ?, incarnation = ?, started_at = ? WHERE id = ?",
@@ -117,7 +97,7 @@ def start_run(
     )
     held = connection.execute("SELECT paths FROM batches WHERE job_id = ? ORDER BY id", (run.job_id,)).fetchall()
     connection.execute("DELETE FROM batches WHERE job_id = ?", (run.job_id,))
-    _trim(connection, repository_id)
+    trim_jobs(connection, repository_id)
     return run, tuple(dict.fromkeys(path for (joined,) in held for path in joined.split(b"\0") if path))
 
 
@@ -202,7 +182,7 @@ def requeue_interrupted(connection: sqlite3.Connection, incarnation: int, now_ms
         ).fetchall()
         connection.execute("UPDATE jobs SET state = 'queued', reason = 'interrupted' WHERE id = ?", (job_id,))
         wishes = [unpack_paths(paths), *(unpack_paths(each) for _, each in behind)]
-        _set_paths(connection, job_id, join_paths(*wishes))
+        set_paths(connection, job_id, join_paths(*wishes))
         connection.executemany(
             "UPDATE jobs SET state = 'cancelled', reason = ?, ended_at = ? WHERE id = ?",
             [(f"joined job {job_id}", now_ms, other) for other, _ in behind],
@@ -300,10 +280,11 @@ def _waiting_job(
     ).fetchone()
     if row is None:
         return None
-    return row[0], row[1], _set_paths(connection, row[0], join_paths(unpack_paths(row[2]), paths))
+    return row[0], row[1], set_paths(connection, row[0], join_paths(unpack_paths(row[2]), paths))
 
 
-def _add_job(connection: sqlite3.Connection, repository_id: int, job_id: str, paths: JobPaths, now_ms: int) -> JobPaths:
+def add_job(connection: sqlite3.Connection, repository_id: int, job_id: str, paths: JobPaths, now_ms: int) -> JobPaths:
+    """Queue a new job; returns its paths, joined."""
     joined = join_paths(paths)
     connection.execute(
         "INSERT INTO jobs (id, repository_id, state, epoch, created_at, paths) VALUES (?, ?, 'queued', 0, ?, ?)",
@@ -312,7 +293,8 @@ def _add_job(connection: sqlite3.Connection, repository_id: int, job_id: str, pa
     return joined
 
 
-def _set_paths(connection: sqlite3.Connection, job_id: str, paths: JobPaths) -> JobPaths:
+def set_paths(connection: sqlite3.Connection, job_id: str, paths: JobPaths) -> JobPaths:
+    """Let a job be about these paths; returns them."""
     connection.execute("UPDATE jobs SET paths = ? WHERE id = ?", (pack_paths(paths), job_id))
     return paths
 
@@ -326,11 +308,14 @@ def _plain(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _trim(connection: sqlite3.Connection, repository_id: int) -> None:
-    old = connection.execute(
-        "SELECT id FROM jobs WHERE repository_id = ? AND ended_at IS NOT NULL ORDER BY created_at DESC,"
-        " rowid DESC LIMIT -1 OFFSET ?",
-        (repository_id, KEPT_JOBS),
-    ).fetchall()
-    connection.executemany("DELETE FROM outcomes WHERE job_id = ?", old)
-    connection.executemany("DELETE FROM jobs WHERE id = ?", old)
+def trim_jobs(connection: sqlite3.Connection, repository_id: int) -> None:
+    """Drop the oldest ended jobs of a repository."""
+    for wanted in ("= 'request'", "<> 'request'"):
+        old = connection.execute(
+            f"SELECT id FROM jobs WHERE repository_id = ? AND ended_at IS NOT NULL AND origin {wanted}"  # noqa: S608
+            " ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET ?",
+            (repository_id, KEPT_JOBS),
+        ).fetchall()
+        connection.executemany("DELETE FROM outcomes WHERE job_id = ?", old)
+        connection.executemany("DELETE FROM job_keys WHERE job_id = ?", old)
+        connection.executemany("DELETE FROM jobs WHERE id = ?", old)

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from storage.catalog.connection import (
     BUSY_TIMEOUT_SECONDS,
@@ -27,7 +27,7 @@ from storage.records import Stat
 from storage.texts import expand_text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from pathlib import Path
 
     import aiosqlite
@@ -91,27 +91,12 @@ class Reader:
         except sqlite3.Error as error:
             raise translate(error, self.catalog) from error
 
-    async def known_files(self, snapshot_id: int) -> dict[bytes, KnownFile]:
-        """Return what is known of every path of a snapshot."""
-        entries = await self.query(
-            "SELECT path, entries.size, mtime_ns, ctime_ns, inode, read_at_ns, seq, cutter, extractor, cuts.language,"
-            " flags FROM entries JOIN cuts ON cuts.id = cut_id JOIN texts ON texts.id = text_id WHERE snapshot_id = ?",
-            (snapshot_id,),
-        )
-        known = {
-            row[0]: KnownFile(
-                Stat(*row[1:5]), row[5], row[6], row[7], row[8], row[9], tuple(filter(None, row[10].split(","))), "", ""
-            )
-            for row in entries
-        }
-        exclusions = await self.query(
-            "SELECT path, size, mtime_ns, ctime_ns, inode, read_at_ns, reason, rules FROM exclusions"
-            " WHERE snapshot_id = ?",
-            (snapshot_id,),
-        )
-        for row in exclusions:
-            known[row[0]] = KnownFile(Stat(*row[1:5]), row[5], None, "", 0, "", (), row[6], row[7])
-        return known
+    async def known_files(self, snapshot_id: int, paths: Sequence[bytes] | None = None) -> dict[bytes, KnownFile]:
+        """Return what is known of every path of a snapshot; with ``paths``, of those and of what lies below them."""
+        if paths is not None:
+            return await self.read(lambda connection: _known_below(connection, snapshot_id, paths))
+        known = _known(await self.query(f"{_ENTRIES} WHERE snapshot_id = ?", (snapshot_id,)))
+        return known | _left_out(await self.query(f"{_EXCLUSIONS} WHERE snapshot_id = ?", (snapshot_id,)))
 
     async def poisoned(self, snapshot_id: int, deaths: int) -> dict[bytes, Stat]:
         """Return the files that killed their worker ``deaths`` times or more, with the stat they had."""
@@ -170,6 +155,39 @@ class Reader:
                     return result
             connection.close()
             return result
+
+
+_ENTRIES = (
+    "SELECT path, entries.size, mtime_ns, ctime_ns, inode, read_at_ns, seq, cutter, extractor, cuts.language, flags"
+    " FROM entries JOIN cuts ON cuts.id = cut_id JOIN texts ON texts.id = text_id"
+)
+_EXCLUSIONS = "SELECT path, size, mtime_ns, ctime_ns, inode, read_at_ns, reason, rules FROM exclusions"
+# Two conditions in one statement would have SQLite read the whole snapshot.
+_AT = "WHERE snapshot_id = ? AND path = ?"
+_BELOW = "WHERE snapshot_id = ? AND path > ? AND path < ?"
+
+
+def _known_below(connection: sqlite3.Connection, snapshot_id: int, paths: Iterable[bytes]) -> dict[bytes, KnownFile]:
+    known: dict[bytes, KnownFile] = {}
+    for path in paths:
+        # "0" comes right behind "/".
+        for where, bounds in ((_AT, (path,)), (_BELOW, (path + b"/", path + b"0"))):
+            known |= _known(connection.execute(f"{_ENTRIES} {where}", (snapshot_id, *bounds)))
+            known |= _left_out(connection.execute(f"{_EXCLUSIONS} {where}", (snapshot_id, *bounds)))
+    return known
+
+
+def _known(rows: Iterable[tuple[Any, ...]]) -> dict[bytes, KnownFile]:
+    return {
+        row[0]: KnownFile(
+            Stat(*row[1:5]), row[5], row[6], row[7], row[8], row[9], tuple(filter(None, row[10].split(","))), "", ""
+        )
+        for row in rows
+    }
+
+
+def _left_out(rows: Iterable[tuple[Any, ...]]) -> dict[bytes, KnownFile]:
+    return {row[0]: KnownFile(Stat(*row[1:5]), row[5], None, "", 0, "", (), row[6], row[7]) for row in rows}
 
 
 @asynccontextmanager

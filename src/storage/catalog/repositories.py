@@ -109,6 +109,7 @@ def forget(connection: sqlite3.Connection, repository_id: int) -> None:
         "DELETE FROM suspects WHERE snapshot_id IN (SELECT id FROM snapshots WHERE repository_id = ?)",
         "DELETE FROM outcomes WHERE job_id IN (SELECT id FROM jobs WHERE repository_id = ?)",
         "DELETE FROM batches WHERE job_id IN (SELECT id FROM jobs WHERE repository_id = ?)",
+        "DELETE FROM job_keys WHERE job_id IN (SELECT id FROM jobs WHERE repository_id = ?)",
         "DELETE FROM jobs WHERE repository_id = ?",
         "UPDATE cuts SET unshown_since = 0 WHERE repository_id = ?",
         "UPDATE repositories SET root = NULL WHERE id = ?",

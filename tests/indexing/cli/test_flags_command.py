@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def test_a_flag_is_stored_until_it_is_unset(run: Run) -> None:
-    assert run("flags", "list").stdout == "enable_parallel  false  (from the settings)\n"
-    assert run("flags", "set", "enable_parallel", "true").stdout == "enable_parallel  true  (stored)\n"
-    assert json.loads(run("flags", "list", "--json").stdout)["flags"] == {
-        "enable_parallel": {"value": True, "stored": True}
-    }
-    assert run("flags", "unset", "enable_parallel").stdout == "enable_parallel  false  (from the settings)\n"
+    assert "enable_parallel  false  (from the settings)\n" in run("flags", "list").stdout
+    assert "enable_parallel  true  (stored)\n" in run("flags", "set", "enable_parallel", "true").stdout
+    flags = json.loads(run("flags", "list", "--json").stdout)["flags"]
+    assert flags["enable_parallel"] == {"value": True, "stored": True}
+    assert flags["hybrid_search"] == {"value": True, "stored": False}
+    assert "enable_parallel  false  (from the settings)\n" in run("flags", "unset", "enable_parallel").stdout
 
 
 def test_an_unknown_flag_is_named_with_those_there_are(run: Run) -> None:
@@ -33,6 +33,9 @@ def test_a_stored_flag_leaves_the_repositories_alone(run: Run, tree: TreeFactory
     before = json.loads((data_dir / "registry.json").read_text("utf-8"))
     run("flags", "set", "enable_parallel", "true")
     after = json.loads((data_dir / "registry.json").read_text("utf-8"))
+    (change,) = after.pop("flag_changes")
+    assert (change["flag"], change["value"], change["by"]) == ("enable_parallel", True, "local")
+    before.pop("flag_changes")
     assert after == before | {"flags": {"enable_parallel": True}}
     assert "succeeded" not in run("index", tree({"b.py": "b = 1\n"})).stderr
     assert len(json.loads((data_dir / "registry.json").read_text("utf-8"))["repositories"]) == 1

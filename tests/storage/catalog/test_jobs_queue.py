@@ -8,7 +8,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from storage import (
+    JobOrigin,
     JobPaths,
+    KeyReused,
     Run,
     StaleEpoch,
     Tally,
@@ -30,10 +32,18 @@ if TYPE_CHECKING:
 
 
 def accept(
-    catalog: FilledCatalog, job_id: str, paths: JobPaths = None, *, now_ms: int = 1, repository_id: int | None = None
+    catalog: FilledCatalog,
+    job_id: str,
+    paths: JobPaths = None,
+    *,
+    now_ms: int = 1,
+    repository_id: int | None = None,
+    origin: JobOrigin = "request",
+    key: str = "",
 ) -> str:
     with catalog.transaction() as connection:
-        return accept_job(connection, repository_id or catalog.repository.id, job_id, paths, now_ms)
+        number = repository_id or catalog.repository.id
+        return accept_job(connection, number, job_id, paths, now_ms, origin=origin, key=key)
 
 
 def begin(
@@ -264,3 +274,49 @@ def test_i7_every_accepted_job_ends_exactly_once_whatever_happens(catalog: Fille
         assert len(queued) <= 1
     assert sorted(ended) == sorted(accepted)
     assert catalog.findings() == []
+
+
+def test_a_key_finds_its_job_again_however_it_stands(catalog: FilledCatalog) -> None:
+    assert accept(catalog, "one", (b"src",), key="k") == "one"
+    assert accept(catalog, "two", (b"src",), key="k") == "one"
+    end(catalog, begin(catalog, "one")[0])
+    assert accept(catalog, "three", (b"src", b"src/a.py"), key="k") == "one"
+    assert accept(catalog, "four", (b"src",), key="other") == "four"
+    assert accept(catalog, "five", (b"doc",), key="joins") == "four"
+    assert accept(catalog, "six", (b"doc",), key="joins") == "four"
+    assert catalog.rows("SELECT id, state FROM jobs ORDER BY rowid") == [("one", "succeeded"), ("four", "queued")]
+
+
+@pytest.mark.parametrize("paths", [None, (b"doc",)])
+def test_a_key_of_a_job_about_something_else_is_refused(catalog: FilledCatalog, paths: JobPaths) -> None:
+    accept(catalog, "one", (b"src",), key="k")
+    with pytest.raises(KeyReused, match="'k' belongs to job 'one'.*use a new key"):
+        accept(catalog, "two", paths, key="k")
+    assert catalog.rows("SELECT id, paths FROM jobs") == [("one", b"src")]
+
+
+def test_a_job_that_was_asked_for_stays_one_whoever_joins_it(catalog: FilledCatalog) -> None:
+    accept(catalog, "one", (b"a",), origin="watch")
+    assert catalog.rows("SELECT origin FROM jobs") == [("watch",)]
+    accept(catalog, "two", (b"b",))
+    assert catalog.rows("SELECT origin FROM jobs") == [("request",)]
+    accept(catalog, "three", (b"c",), origin="scan")
+    assert catalog.rows("SELECT id, origin, paths FROM jobs") == [("one", "request", b"a\0b\0c")]
+
+
+def test_jobs_that_began_by_themselves_do_not_drive_out_those_that_were_asked_for(catalog: FilledCatalog) -> None:
+    accept(catalog, "asked", key="k")
+    end(catalog, begin(catalog, "asked")[0])
+    for number in range(KEPT_JOBS + 3):
+        accept(catalog, f"{number}", origin="watch", now_ms=10 + number)
+        end(catalog, begin(catalog, f"{number}")[0])
+    accept(catalog, "last", origin="scan", now_ms=100)
+    assert catalog.rows("SELECT count(*), sum(id = 'asked'), sum(id = '0') FROM jobs") == [(KEPT_JOBS + 2, 1, 0)]
+    assert catalog.rows("SELECT key FROM job_keys") == [("k",)]
+
+
+def test_forgetting_a_repository_forgets_the_keys_of_its_jobs(catalog: FilledCatalog) -> None:
+    accept(catalog, "one", key="k")
+    with catalog.transaction() as connection:
+        forget(connection, catalog.repository.id)
+    assert catalog.rows("SELECT * FROM job_keys") == []

@@ -112,7 +112,7 @@ async def test_a_queued_job_is_read_with_what_it_is_about(catalog: FilledCatalog
         row = await job_row(reader, "job")
         assert row == JobRow(
             "job", repository.id, repository.uuid, "queued", 0, None, "", 3, None, None, Tally(), 0, (),
-            (b"a/b", b"caf\xe9"),
+            (b"a/b", b"caf\xe9"), "request",
         )  # fmt: skip
         assert not row.is_ended
         assert await job_row(reader, "unknown") is None
@@ -135,7 +135,7 @@ async def test_an_ended_job_is_read_with_everything_that_became_of_it(catalog: F
         row = await job_row(reader, "job")
         assert row == JobRow(
             "job", repository.id, repository.uuid, "cancelled", 1, 4, "odd \\udce9", 5, 5, 9, tally, 6,
-            ("two lines", "odd \\udce9 name"), None,
+            ("two lines", "odd \\udce9 name"), None, "request",
         )  # fmt: skip
         assert row.is_ended
 

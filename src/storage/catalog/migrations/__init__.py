@@ -13,7 +13,7 @@ from storage.errors import CatalogTooNew
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MIGRATIONS: tuple[str, ...] = ("0001_initial.sql", "0002_points.sql", "0003_jobs.sql")
+MIGRATIONS: tuple[str, ...] = ("0001_initial.sql", "0002_points.sql", "0003_jobs.sql", "0004_job_origins.sql")
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
