@@ -156,11 +156,12 @@ from storage.vectors import (
     VectorHits,
     Vectors,
     VectorStore,
+    WeaviateOptions,
 )
 
 if TYPE_CHECKING:
     from storage.embedding_cache import EmbeddingCache
-    from storage.vectors import LocalStore, MemoryStore
+    from storage.vectors import LocalStore, MemoryStore, WeaviateStore
 
 __all__ = [
     "ENDED_STATES",
@@ -260,6 +261,8 @@ __all__ = [
     "Vectors",
     "VectorsRefused",
     "Watermark",
+    "WeaviateOptions",
+    "WeaviateStore",
     "Writer",
     "accept_job",
     "accept_root",
@@ -347,7 +350,7 @@ def __getattr__(name: str) -> Any:
         from storage.embedding_cache import EmbeddingCache  # noqa: PLC0415
 
         return EmbeddingCache
-    if name in {"LocalStore", "MemoryStore"}:
+    if name in {"LocalStore", "MemoryStore", "WeaviateStore"}:
         from storage import vectors  # noqa: PLC0415
 
         return getattr(vectors, name)

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from pydantic import ValidationError
 
 from indexing.settings import Settings, SettingsError, default_config_path, load_settings
@@ -245,7 +246,7 @@ def test_config_yaml_holds_every_key_with_its_default_and_a_comment(monkeypatch:
     written = {f"{group}.{key}": value for group, keys in document.items() for key, value in keys.items()}
     assert list(written) == list(key_fields())
     for key, field in key_fields().items():
-        assert json.dumps(written[key]) == json.dumps(None if field.default_factory else field.default), key
+        assert json.dumps(written[key]) == json.dumps(None if field.default_factory else _plain(field.default)), key
     assert load_settings(path) == Settings()
     lines = path.read_text(encoding="utf-8").splitlines()
     uncommented = [
@@ -279,5 +280,10 @@ def _read(name: str) -> str:
     return (PROJECT / name).read_text(encoding="utf-8")
 
 
+def _plain(value: object) -> object:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
 def _in_yaml(value: object) -> str:
+    value = _plain(value)
     return value if isinstance(value, str) else json.dumps(value)

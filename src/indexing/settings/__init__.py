@@ -18,6 +18,7 @@ from indexing.settings.schema import (
     StorageSettings,
     TextSettings,
     WatchSettings,
+    WeaviateSettings,
 )
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "StorageSettings",
     "TextSettings",
     "WatchSettings",
+    "WeaviateSettings",
     "default_config_path",
     "load_settings",
 ]

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
 from platformdirs import user_data_path
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 if TYPE_CHECKING:
@@ -64,6 +73,43 @@ class StorageSettings(_Group):
         description="Days for which content that no file shows any more is kept, so that it can come back at no cost.",
     )
     zstd_level: Count = Field(3, ge=1, le=19, description="zstd compression level of the stored texts.")
+    backend: Literal["local", "weaviate"] = Field(
+        "local", description="Where vectors are kept: local is in the data directory, weaviate in a server."
+    )
+
+
+class WeaviateSettings(_Group):
+    """The Weaviate server that keeps the vectors while storage.backend is weaviate."""
+
+    url: str = Field(
+        "http://127.0.0.1:8080", min_length=8, max_length=1024, description="Address of the server's REST interface."
+    )
+    grpc_port: Count = Field(50_051, ge=1, le=65_535, description="Port of its gRPC interface, on the same host.")
+    api_key: SecretStr = Field(
+        SecretStr(""), max_length=1024, description="Key that the server asks for; empty where it asks for none."
+    )
+    allow_anonymous_remote: bool = Field(
+        default=False, description="Whether a server on another machine may be used without a key."
+    )
+    insert_mode: Literal["lock", "pool"] = Field(
+        "lock", description="One call that inserts at a time (lock), or one for each client of a pool (pool)."
+    )
+    pool_size: Count = Field(2, ge=1, le=32, description="Clients of the pool.")
+    batch_objects: Count = Field(500, ge=1, le=10_000, description="Most objects that are inserted with one call.")
+    batch_bytes: Count = Field(
+        8 * MIB, ge=64 * 1024, le=64 * MIB, description="Most bytes that are inserted with one call."
+    )
+    deadline_seconds: Count = Field(
+        60, ge=1, le=3_600, description="Seconds after which a call without an answer is given up."
+    )
+    replication_factor: Count = Field(1, ge=1, le=9, description="Nodes that keep each vector.")
+    consistency: Literal["one", "quorum", "all"] = Field(
+        "quorum", description="Nodes that have to answer where there are several: one, most of them, or all."
+    )
+    index: Literal["hnsw", "flat"] = Field("hnsw", description="Vector index of new collections.")
+    quantizer: Literal["none", "rq", "sq", "bq", "pq"] = Field(
+        "none", description="How new collections shorten vectors in memory."
+    )
 
 
 class IndexingSettings(_Group):
@@ -290,6 +336,7 @@ class Settings(BaseSettings):
     )
 
     storage: StorageSettings = Field(default_factory=StorageSettings)
+    weaviate: WeaviateSettings = Field(default_factory=WeaviateSettings)
     indexing: IndexingSettings = Field(default_factory=IndexingSettings)
     discovery: DiscoverySettings = Field(default_factory=DiscoverySettings)
     text: TextSettings = Field(default_factory=TextSettings)

@@ -21,7 +21,7 @@ from storage.catalog.files import (
     remove_file,
 )
 from storage.catalog.job_paths import JobPaths, join_paths, pack_paths, unpack_paths
-from storage.errors import StaleEpoch
+from storage.errors import StaleEpoch, UnknownRepository
 
 if TYPE_CHECKING:
     import sqlite3
@@ -82,8 +82,12 @@ def start_run(
     incarnation was cancelling are ended first.
 
     Returns the run and the paths that a dead run had in hand. Raises ``StaleEpoch`` when the job ``job_id`` is ended
-    or is being cancelled, and ``ValueError`` for paths that no job can be about.
+    or is being cancelled, ``UnknownRepository`` when its repository was forgotten since, and ``ValueError`` for paths
+    that no job can be about.
     """
+    known = connection.execute("SELECT 1 FROM repositories WHERE id = ? AND root IS NOT NULL", (repository_id,))
+    if known.fetchone() is None:
+        raise UnknownRepository(f"repository {repository_id!r} was forgotten; job {job_id!r} has nothing to do")
     end_cancelled(connection, incarnation, now_ms)
     found = _named_job(connection, repository_id, job_id)
     if found is None:

@@ -1,7 +1,7 @@
 """Vector stores: a protocol, and its implementations.
 
-``MemoryStore`` and ``LocalStore`` are loaded when they are first asked for: they need numpy and usearch, which commands
-that search no vectors do not pay for.
+The stores are loaded when they are first asked for: they need numpy, usearch or a client, which commands that search
+no vectors do not pay for.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from storage.vectors.records import (
     VectorHits,
     Vectors,
 )
+from storage.vectors.weaviate_options import WeaviateOptions
 
 if TYPE_CHECKING:
     from storage.vectors.local import LocalStore
     from storage.vectors.memory import MemoryStore
+    from storage.vectors.weaviate import WeaviateStore
 
 __all__ = [
     "Collection",
@@ -37,6 +39,8 @@ __all__ = [
     "VectorHits",
     "VectorStore",
     "Vectors",
+    "WeaviateOptions",
+    "WeaviateStore",
 ]
 
 
@@ -49,4 +53,8 @@ def __getattr__(name: str) -> Any:
         from storage.vectors.local import LocalStore  # noqa: PLC0415
 
         return LocalStore
+    if name == "WeaviateStore":
+        from storage.vectors.weaviate import WeaviateStore  # noqa: PLC0415
+
+        return WeaviateStore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -290,7 +290,7 @@ def test_a_key_finds_its_job_again_however_it_stands(catalog: FilledCatalog) -> 
 @pytest.mark.parametrize("paths", [None, (b"doc",)])
 def test_a_key_of_a_job_about_something_else_is_refused(catalog: FilledCatalog, paths: JobPaths) -> None:
     accept(catalog, "one", (b"src",), key="k")
-    with pytest.raises(KeyReused, match="'k' belongs to job 'one'.*use a new key"):
+    with pytest.raises(KeyReused, match=r"'k' belongs to job 'one'.*use a new key"):
         accept(catalog, "two", paths, key="k")
     assert catalog.rows("SELECT id, paths FROM jobs") == [("one", b"src")]
 

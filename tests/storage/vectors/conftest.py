@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+import gc
+import os
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
-from storage.vectors import LocalOptions, LocalStore, MemoryStore, VectorStore
+from storage.vectors import LocalOptions, LocalStore, MemoryStore, VectorStore, WeaviateOptions, WeaviateStore
+from tests.weaviate.server import NO_SERVER, Node, can_start
 
 OpenLocal: TypeAlias = Callable[..., Awaitable[LocalStore]]
+OpenWeaviate: TypeAlias = Callable[..., Awaitable[WeaviateStore]]
 
 
 @pytest.fixture
@@ -28,7 +36,7 @@ async def open_local(tmp_path: Path) -> AsyncIterator[OpenLocal]:
         await each.aclose()
 
 
-@pytest.fixture(params=["memory", "local", "local with a graph"])
+@pytest.fixture(params=["memory", "local", "local with a graph", "weaviate"])
 async def store(request: pytest.FixtureRequest, open_local: OpenLocal) -> AsyncIterator[VectorStore]:
     """Each implementation in turn."""
     if request.param == "memory":
@@ -37,5 +45,69 @@ async def store(request: pytest.FixtureRequest, open_local: OpenLocal) -> AsyncI
         await memory.aclose()
     elif request.param == "local":
         yield await open_local()
-    else:
+    elif request.param == "local with a graph":
         yield await open_local(graph_from=8, least_delta=16)
+    else:
+        # Asked for here and not by name: the other stores need no server.
+        async with opener_of(request.getfixturevalue("weaviate_server")) as open_weaviate:
+            yield await open_weaviate()
+
+
+@pytest.fixture(scope="session")
+def weaviate_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WeaviateOptions]:
+    """How to reach a real server; skips where there is none."""
+    url = os.environ.get("WEAVIATE_URL")
+    if url:
+        yield WeaviateOptions(url, int(os.environ.get("WEAVIATE_GRPC_PORT", "50051")))
+        return
+    if not can_start():
+        pytest.skip(NO_SERVER)
+    node = Node(tmp_path_factory.mktemp("weaviate"))
+    node.start()
+    try:
+        node.wait_ready()
+        yield WeaviateOptions(node.url, node.grpc)
+    finally:
+        node.kill()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_grpc_thread() -> Iterator[None]:
+    """The thread of gRPC is made once for all tests: it leaves a pair of sockets to the collector each time it ends."""
+    if os.environ.get("WEAVIATE_URL") is None and not can_start():
+        yield
+        return
+    import grpc
+
+    async def begin() -> None:
+        grpc.aio.init_grpc_aio()
+
+    asyncio.run(begin())
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        grpc.aio.shutdown_grpc_aio()
+        gc.collect()
+
+
+@asynccontextmanager
+async def opener_of(server: WeaviateOptions) -> AsyncIterator[OpenWeaviate]:
+    """Opens stores on the server; what they made is dropped at the end."""
+    opened: list[WeaviateStore] = []
+
+    async def make(**options: object) -> WeaviateStore:
+        opened.append(WeaviateStore(replace(server, **options)))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield make
+    sweeper = WeaviateStore(server)
+    for name in await sweeper.collections():
+        await sweeper.drop(name)
+    for each in (*opened, sweeper):
+        await each.aclose()
+
+
+@pytest.fixture
+async def open_weaviate(weaviate_server: WeaviateOptions) -> AsyncIterator[OpenWeaviate]:
+    async with opener_of(weaviate_server) as opener:
+        yield opener
