@@ -8,7 +8,7 @@ vector is kept, is decided in ``indexing``. Importing it loads neither torch nor
 
 from __future__ import annotations
 
-from embeddings.counters import EncoderCounters
+from embeddings.counters import EncoderCounters, counted
 from embeddings.encoder import Encoder, EncoderSpec, TextKind, Vectors
 from embeddings.errors import (
     EmbeddingsError,
@@ -52,6 +52,7 @@ __all__ = [
     "ResolvedModel",
     "TextKind",
     "Vectors",
+    "counted",
     "fetch",
     "installed_models",
     "known_models",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 
 @dataclass(slots=True)
@@ -29,3 +29,9 @@ class EncoderCounters:
         """Count what ``other`` has counted as well."""
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+def counted(encoder: object) -> EncoderCounters | None:
+    """What an encoder has done so far, in all its processes; None for one that does not count."""
+    counters = getattr(encoder, "counters", None)
+    return replace(counters) if isinstance(counters, EncoderCounters) else None

@@ -56,7 +56,6 @@ class HashingEncoder:
         """Returns ``(len(texts), dimension)`` float32, rows of unit length, never NaN."""
         if self._closed:
             raise EncodeFailed("the hashing encoder is closed; open a new one")
-        self.counters.texts += len(texts)
         return await asyncio.to_thread(self._encode, tuple(texts))
 
     async def aclose(self) -> None:
@@ -65,7 +64,11 @@ class HashingEncoder:
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
         with self._lock:
-            return _unit_rows(texts, self._features)
+            before = self._features.looked_up
+            vectors = _unit_rows(texts, self._features)
+            self.counters.texts += len(texts)
+            self.counters.tokens += self._features.looked_up - before
+        return vectors
 
 
 def hashing_fingerprint(dimension: int, text_template: str = "") -> str:
@@ -88,6 +91,8 @@ class _Features(dict[str, int]):
         super().__init__()
         self._dimension = dimension
         self._buckets: list[tuple[int, ...]] = []
+        self.looked_up = 0
+        """Words of all texts, each as often as it stands there."""
 
     def __missing__(self, word: str) -> int:
         """A new word's number; its features are ``2 * bucket + (1 if the sign is negative)``."""
@@ -126,7 +131,9 @@ def _unit_rows(texts: Sequence[str], features: _Features) -> Vectors:
     dimension = features._dimension  # noqa: SLF001 (one module)
     vectors = np.zeros((len(texts), dimension), dtype=np.float32)
     for row, text in enumerate(texts):
-        numbers = map(features.__getitem__, _WORD.findall(text))
+        words = _WORD.findall(text)
+        features.looked_up += len(words)
+        numbers = map(features.__getitem__, words)
         hashed = np.fromiter(chain.from_iterable(features.buckets_of(numbers)), dtype=np.int64)
         counts = np.bincount(hashed, minlength=2 * dimension).reshape(dimension, 2)
         vectors[row] = counts[:, 0] - counts[:, 1]

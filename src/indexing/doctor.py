@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from indexing.cutting.grammars import grammar
 from indexing.ingest.messages import WorkerSetup
 from indexing.ingest.worker_process import WorkerProcess, WorkerStartFailed
+from indexing.settings import SettingsError
+from indexing.weaviate_access import LEAST_VERSION, ServerSilent, is_loopback, look_at, refuse_anonymous_remote
 from storage import DataDirectory, StorageError, migrate, open_for_writing
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ async def examine(settings: Settings) -> list[Check]:
     with tempfile.TemporaryDirectory(prefix="codetrove-doctor-") as scratch:
         checks.append(await asyncio.to_thread(sqlite, Path(scratch)))
         checks.append(await worker(Path(scratch)))
+    if settings.storage.backend == "weaviate":
+        checks.append(await weaviate(settings))
     return checks
 
 
@@ -181,6 +185,31 @@ async def worker(scratch: Path) -> Check:
     finally:
         await process.aclose()
     return Check("worker process", "ok", "starts")
+
+
+async def weaviate(settings: Settings) -> Check:
+    """Ask the Weaviate server who it is, and look at who else may ask it."""
+    name, wanted = "weaviate", settings.weaviate
+    try:
+        refuse_anonymous_remote(settings)
+    except SettingsError as error:
+        return Check(name, "fail", str(error), "turn on API keys in the server, and give codetrove one of them")
+    try:
+        found = await look_at(wanted)
+    except ServerSilent as error:
+        remedy = "start it, or correct weaviate.url, weaviate.grpc_port and weaviate.api_key; see docs/weaviate.md"
+        return Check(name, "fail", str(error), remedy)
+    detail = f"Weaviate {found.version} at {wanted.url!r}"
+    if not found.is_new_enough:
+        least = ".".join(map(str, LEAST_VERSION))
+        return Check(name, "fail", detail, f"use Weaviate {least} or newer")
+    if not is_loopback(wanted.url):
+        if found.is_anonymous:
+            remedy = "set AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED=false in the server: it holds the indexed texts"
+            return Check(name, "warn", f"{detail} answers without a key, and is on another machine", remedy)
+        if not wanted.url.lower().startswith("https:"):
+            return Check(name, "warn", f"{detail}: the key and all texts travel in the clear", "use https")
+    return Check(name, "ok", detail)
 
 
 def _nearest(path: Path) -> Path:

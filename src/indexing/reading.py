@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def open_for_search(settings: Settings) -> AsyncIterator[tuple[Reader, TextIndex]]:
     """Open catalog and text index; no lock, no migration. Raises the errors of ``storage``."""
     directory = DataDirectory(settings.storage.data_dir)
-    if directory.path.exists():
+    if await asyncio.to_thread(directory.path.exists):
         await asyncio.to_thread(directory.check_readable)
     async with open_reader(directory.catalog) as reader:
         index = await asyncio.to_thread(TextIndex.open_for_reading, directory.text)
@@ -37,14 +37,19 @@ async def open_vectors(settings: Settings, reader: Reader, *, load_model: bool) 
 
     Without ``load_model`` a model with weights is not opened, as loading them takes seconds.
     """
-    row = None
-    if settings.embeddings.model != NO_MODEL:
-        row = next((each for each in await collections(reader) if each.state == "serving"), None)
+    row = await serving_collection(settings, reader)
     if row is None:
         yield None
         return
     async with AsyncExitStack() as stack:
         yield await _vectors_of(row, settings, reader, stack, load_model=load_model)
+
+
+async def serving_collection(settings: Settings, reader: Reader) -> CollectionRow | None:
+    """Return the collection to search; None where there is none, or none is wanted."""
+    if settings.embeddings.model == NO_MODEL:
+        return None
+    return next((each for each in await collections(reader) if each.state == "serving"), None)
 
 
 async def _vectors_of(
@@ -60,12 +65,12 @@ async def _vectors_of(
     if model.path is not None and not load_model:
         return NoVectors(f"the model {model.spec.name} is not loaded", cold=True)
     # usearch and numpy are for those who search vectors.
+    from indexing.vector_stores import open_for_reading  # noqa: PLC0415
     from indexing.vectors import encoder_threads  # noqa: PLC0415
-    from storage import LocalStore  # noqa: PLC0415
 
     counts = await point_counts(reader, row.id)
     try:
-        store = await LocalStore.open_for_reading(DataDirectory(settings.storage.data_dir).vectors)
+        store = await open_for_reading(row.store, settings)
         stack.push_async_callback(store.aclose)
         collection = await store.open(CollectionSpec(row.name, row.dimension))
         held = await collection.count()

@@ -7,6 +7,7 @@ Jobs of one repository run one after the other; what is asked for while one runs
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from functools import partial
 from time import time
@@ -17,6 +18,7 @@ import structlog
 
 from indexing.live_job import JobOver, JobStatus, LiveJob, ServiceClosed, UnknownJob
 from storage import (
+    ENDED_STATES,
     ClosableQueue,
     QueueClosed,
     StaleEpoch,
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from indexing.ingest.job import IndexJob, JobReport
     from indexing.ingest.progress import Progress
-    from storage import JobOrigin, Reader, Repository, Writer
+    from storage import JobOrigin, JobState, Reader, Repository, Writer
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +67,8 @@ class IndexingService:
         self._writer = writer
         self._reader = reader
         self._job_for = job_for
+        self.ended: Counter[JobState] = Counter()
+        """{state: jobs of this process that ended in it}"""
         self._jobs: dict[str, LiveJob] = {}
         self._running: dict[int, LiveJob] = {}
         self._behind: dict[int, LiveJob] = {}
@@ -98,6 +102,11 @@ class IndexingService:
             raise
         finally:
             self._let_go_of_the_waiting()
+
+    @property
+    def states(self) -> Counter[JobState]:
+        """How many jobs of this process are in which state: those that run, and those that wait behind them."""
+        return Counter(live.state for live in (*self._running.values(), *self._behind.values()))
 
     @property
     def running(self) -> tuple[IndexJob, ...]:
@@ -224,7 +233,7 @@ class IndexingService:
         elif await self._writer.apply(lambda connection: cancel_queued(connection, job_id, _now_ms())):
             self._behind.pop(live.repository.id, None)
             live.become("cancelled", "cancelled before it began")
-            live.done.set()
+            self._end(live)
 
     async def idle(self) -> None:
         """Wait until no job runs or waits."""
@@ -266,7 +275,8 @@ class IndexingService:
         while live is not None:
             repository_id = live.repository.id
             if not live.done.is_set():
-                await self._run_job(live)
+                with structlog.contextvars.bound_contextvars(job=live.id):
+                    await self._run_job(live)
             live = None if self._begun.closed else self._behind.pop(repository_id, None)
             if live is None:
                 self._running.pop(repository_id, None)
@@ -292,8 +302,13 @@ class IndexingService:
                 live.become("failed", f"{type(error).__name__}: {error}")
             log.debug("job.failed", job=live.id, error=repr(error))
         finally:
-            live.done.set()
-            live.changed.set()
+            self._end(live)
+
+    def _end(self, live: LiveJob) -> None:
+        if not live.done.is_set() and live.state in ENDED_STATES:
+            self.ended[live.state] += 1
+        live.done.set()
+        live.changed.set()
 
     def _begin(self, live: LiveJob, job: IndexJob) -> IndexJob:
         live.job = job

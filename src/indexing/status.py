@@ -95,11 +95,12 @@ class Status:
 async def status(settings: Settings) -> Status:
     """Look at a data directory without owning it; raises the errors of ``storage.open_reader``."""
     directory = DataDirectory(settings.storage.data_dir)
-    if directory.path.exists():
+    if await asyncio.to_thread(directory.path.exists):
         await asyncio.to_thread(directory.check_readable)
     owner = await asyncio.to_thread(owner_of, directory)
     async with open_reader(directory.catalog) as reader:
-        repositories = [await _repository(reader, each, owned=bool(owner)) for each in await reader.repositories()]
+        known = await reader.repositories()
+        repositories = [await repository_status(reader, each, owned=bool(owner)) for each in known]
         followed, problems = await asyncio.to_thread(_followed, directory.text)
         pending = await chunks_past(reader, followed)
         vectors = await _vectors(reader)
@@ -170,7 +171,8 @@ def _model_name(row: CollectionRow) -> str:
         return row.name
 
 
-async def _repository(reader: Reader, repository: Repository, *, owned: bool) -> RepositoryStatus:
+async def repository_status(reader: Reader, repository: Repository, *, owned: bool) -> RepositoryStatus:
+    """Look at one repository; ``owned`` where a process owns the data directory now."""
     kept = await overview_of(reader, repository)
     job = kept.last_job
     problems = await asyncio.to_thread(lambda: list(_root_problems(repository)))

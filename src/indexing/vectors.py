@@ -12,34 +12,39 @@ import structlog
 
 from embeddings import AUTO, EmbeddingsError, ModelRefused, open_encoder, resolve, resolved_from_json
 from indexing.memory import read_memory
-from indexing.vectorize.embedded_text import TEMPLATE
+from indexing.search import NoVectors, VectorSearch, encoded_again, usable
+from indexing.vector_stores import open_stores
+from indexing.vectorize.batches import text_hash
+from indexing.vectorize.embedded_text import TEMPLATE, embedded_text
 from indexing.vectorize.keeper import Surroundings
-from indexing.vectorize.records import VectorizeSettings
 from indexing.vectorize.switch import ModelChoice, VectorService
 from indexing.vectorize.vector_cache import VectorCache
-from storage import EmbeddingCache, LocalStore, VectorStoreError, collections, kept_collections
+from storage import EmbeddingCache, VectorStoreError, collections, kept_collections
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from embeddings import Encoder, ResolvedModel
+    from indexing.search import VectorOf, VectorSource
     from indexing.settings import Settings
     from indexing.vectorize.records import VectorProgress
-    from storage import CollectionRow, DataDirectory, Incarnation, Reader, Writer
+    from indexing.vectorize.switch import Serving
+    from storage import CollectionRow, DataDirectory, FoundChunk, Incarnation, Reader, Vectors, Writer
 
 log = structlog.get_logger(__name__)
 
-LOCAL_STORE: Final = "local"
-"""What the catalog calls the vector store in the data directory."""
+WARM_AT_ONCE_SECONDS: Final = 0.02
+"""How long a search waits for a model that is not loaded: enough for one without weights, too little to be noticed."""
 
 
 class OwnedVectors:
     """What an owner does about vectors; the model is chosen, and perhaps fetched, beside the other work."""
 
-    def __init__(self, settings: Settings, reader: Reader, service: VectorService) -> None:
+    def __init__(self, settings: Settings, reader: Reader, service: VectorService, cache: VectorCache) -> None:
         """Begin to choose the model."""
         self.service = service
+        self._cache = cache
         self.problem = ""
         """Why there is no model; empty while there is one, or it is being chosen."""
         self.fetching: tuple[int, int] | None = None
@@ -79,6 +84,47 @@ class OwnedVectors:
             self._failure = str(error)
             return False
 
+    @asynccontextmanager
+    async def source(
+        self, *, patience: float = WARM_AT_ONCE_SECONDS, encodes_query: bool = True
+    ) -> AsyncIterator[VectorSource | None]:
+        """What to search with as it is now, kept until the context ends; None where no vectors were ever made.
+
+        A model that is not loaded begins to be, and is waited for at most ``patience`` seconds: a search that does not
+        encode its query, as one for similar code, needs none.
+        """
+        async with self.service.searching() as serving:
+            if serving is None:
+                yield self._nothing_to_search()
+            elif encodes_query and not await serving.warmth.ready(patience):
+                name = serving.encoder.spec.model
+                failed = serving.warmth.problem
+                yield NoVectors(f"no model: {failed}" if failed else f"the model {name} is being loaded", cold=True)
+            else:
+                yield self._search_with(serving)
+
+    async def warm(self) -> None:
+        """Begin to load the model that encodes queries, if there is one; returns at once."""
+        async with self.service.searching() as serving:
+            if serving is not None:
+                serving.warmth.begin()
+
+    def _nothing_to_search(self) -> NoVectors | None:
+        if self.fetching is not None:
+            return NoVectors("the model is being fetched")
+        return None if self.service.is_empty else NoVectors(self.missing_because or "they are being made")
+
+    def _search_with(self, serving: Serving) -> VectorSearch:
+        progress = serving.progress
+        waiting = 0 if progress is None else progress.pending
+        return VectorSearch(
+            serving.collection,
+            serving.encoder,
+            vector_of=_cached_or_encoded(self._cache, serving.row.fingerprint, serving.encoder),
+            waiting=waiting,
+            chunks=waiting if progress is None else waiting + progress.stored,
+        )
+
     async def switch(self, resolved: ResolvedModel) -> None:
         """Fill a collection of another model beside the serving one; it serves when it is complete."""
         await asyncio.shield(self._choosing)
@@ -96,6 +142,7 @@ class OwnedVectors:
         settings = self._settings.embeddings
         wanted = await asyncio.to_thread(_wanted, rows, settings.model)
         if wanted is None:
+            await self._move(rows)
             return
         try:
             resolved = await asyncio.to_thread(
@@ -116,6 +163,13 @@ class OwnedVectors:
             self.fetching = None
         await self.service.ensure(_choice(resolved))
 
+    async def _move(self, rows: list[CollectionRow]) -> None:
+        """Fill a collection in the store of the settings, from the cache, if the vectors are in another one."""
+        if all(row.store != self._settings.storage.backend for row in rows):
+            latest = resolved_from_json(rows[-1].model)
+            log.info("vectors.moving", store=self._settings.storage.backend)
+            await self.service.ensure(_choice(latest))
+
     def _count_fetched(self, done: int, total: int) -> None:
         self.fetching = done, total
 
@@ -130,32 +184,44 @@ async def own_vectors(
     incarnation: Incarnation,
     installation: str,
 ) -> AsyncIterator[OwnedVectors]:
-    """Open the local vector store and keep it filled until the context ends. Raises the errors of ``storage``."""
+    """Open the vector stores and keep the vectors complete until the context ends. Raises the errors of ``storage``.
+
+    Two are open while the vectors move from one to the other.
+    """
     async with AsyncExitStack() as stack:
         cache = await stack.enter_async_context(VectorCache(lambda: EmbeddingCache.open(directory.embeddings)))
-        store = await LocalStore.open_for_writing(directory.vectors)
-        stack.push_async_callback(_close, store)
+        rows = await collections(reader)
+        prefix = f"codetrove_{installation.replace('-', '')[:8]}_"
+        stores = await open_stores(settings, directory, {row.store for row in rows}, stack, prefix=prefix)
         around = Surroundings(
-            store,
+            stores,
             cache,
             writer,
             reader,
             incarnation,
             open_encoder=partial(encoder_of, settings=settings, directory=directory.path),
-            # A store in this process has answered when its call returns.
-            settings=VectorizeSettings(
-                batch_chunks=settings.embeddings.batch_chunks,
-                parallel_batches=settings.embeddings.max_parallel_batches,
-                settle_seconds=0.0,
-            ),
         )
-        prefix = f"codetrove_{installation.replace('-', '')[:8]}_"
-        service = await stack.enter_async_context(VectorService(around, store_name=LOCAL_STORE, prefix=prefix))
-        in_use = {row.fingerprint for row in await collections(reader)}
+        service = await stack.enter_async_context(
+            VectorService(around, store_name=settings.storage.backend, prefix=prefix)
+        )
+        in_use = {row.fingerprint for row in rows}
         await cache.evict(settings.embeddings.cache_max_bytes, in_use)
-        vectors = OwnedVectors(settings, reader, service)
+        vectors = OwnedVectors(settings, reader, service, cache)
         stack.push_async_callback(vectors.aclose)
         yield vectors
+
+
+def _cached_or_encoded(cache: VectorCache, fingerprint: str, encoder: Encoder) -> VectorOf:
+    """A ``vector_of`` that takes from the cache what was encoded before."""
+    again = encoded_again(encoder)
+
+    async def vector_of(chunk: FoundChunk, piece: bytes) -> Vectors | None:
+        text = embedded_text(scope=chunk.scope, symbol=chunk.symbol, piece=piece.decode("utf-8", "replace"))
+        digest = text_hash(text)
+        known = (await cache.get(fingerprint, [digest])).get(digest)
+        return await again(chunk, piece) if known is None else usable(known)
+
+    return vector_of
 
 
 async def encoder_of(row: CollectionRow, *, settings: Settings, directory: Path) -> Encoder:
@@ -209,11 +275,3 @@ def _wanted(rows: list[CollectionRow], configured: str) -> str | None:
 
 def _choice(resolved: ResolvedModel) -> ModelChoice:
     return ModelChoice(resolved.fingerprint, resolved.spec.dimension, resolved.to_json())
-
-
-async def _close(store: LocalStore) -> None:
-    try:
-        await store.aclose()
-    except VectorStoreError as error:
-        # What could not be written is missing at the next start, and filled in from the cache.
-        log.warning("vectors.not_written", error=str(error))

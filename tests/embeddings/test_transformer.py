@@ -64,6 +64,25 @@ async def test_a_query_does_not_wait_for_all_of_what_is_being_indexed(
         await documents
 
 
+async def test_a_query_comes_before_documents_of_every_call_that_waits(
+    encoder: TransformerEncoder, monkeypatch: pytest.MonkeyPatch, source_text: str
+) -> None:
+    await encoder.encode(["x"], "query")
+    signal = _Signal(encoder, monkeypatch)
+    documents = [
+        asyncio.create_task(encoder.encode([f"{number} {source_text[:1500]}"] * 40, "document")) for number in range(4)
+    ]
+    await signal.begun.wait()
+    before = signal.batches
+    await encoder.encode(["query"], "query")
+    # The batch in hand, perhaps the one that began before the query was handed over, and the query's own.
+    assert signal.batches - before <= 3
+    assert not any(each.done() for each in documents)
+    for each in documents:
+        each.cancel()
+    await asyncio.gather(*documents, return_exceptions=True)
+
+
 async def test_a_cancelled_call_stops_at_the_next_batch_and_the_encoder_goes_on(
     encoder: TransformerEncoder, monkeypatch: pytest.MonkeyPatch, source_text: str
 ) -> None:

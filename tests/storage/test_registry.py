@@ -5,22 +5,37 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from storage import DataDirectoryUnsuitable, DiskFull, Registry, load_registry, save_registry, write_atomically
+from storage import (
+    DataDirectoryUnsuitable,
+    DiskFull,
+    Registry,
+    TokenRecord,
+    load_registry,
+    save_registry,
+    write_atomically,
+)
 
 SOURCE = Path(__file__).parents[2] / "src"
 ONE, TWO = "5f9f1d54-7f4d-4a0c-9d8e-3c6c1c0f0a01", "5f9f1d54-7f4d-4a0c-9d8e-3c6c1c0f0a02"
-REGISTRY = Registry(ONE, {TWO: b"/src/caf\xe9 \n"}, {"enable_parallel": True}, ("hash",))
+TOKEN = TokenRecord("id", "editor", "0f" * 32, ("read",), (TWO,), 1700000000.5)
+REGISTRY = Registry(
+    ONE,
+    {TWO: b"/src/caf\xe9 \n"},
+    {"enable_parallel": True},
+    tokens=(TOKEN, replace(TOKEN, name="other", repositories=None)),
+)
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     save_registry(tmp_path, REGISTRY)
     assert load_registry(tmp_path) == REGISTRY
     save_registry(tmp_path, REGISTRY.with_repositories({}))
-    assert load_registry(tmp_path) == Registry(ONE, {}, {"enable_parallel": True}, ("hash",))
+    assert load_registry(tmp_path) == replace(REGISTRY, repositories={})
 
 
 def test_a_new_installation_gets_a_uuid_of_its_own(tmp_path: Path) -> None:
@@ -46,11 +61,13 @@ def test_f100_the_registry_is_readable_by_its_owner_alone_also_over_what_a_crash
         b"[]",
         b"null",
         b'{"schema": 1}',
-        b'{"schema": 1, "installation": "x", "repositories": {}, "flags": {}, "token_hashes": []}',
-        json.dumps({"schema": 1, "installation": ONE, "repositories": {TWO: "L3NyYw"}, "flags": {}, "token_hashes": []})
+        b'{"schema": 1, "installation": "x", "repositories": {}, "flags": {}}',
+        json.dumps({"schema": 1, "installation": ONE, "repositories": {TWO: "L3NyYw"}, "flags": {}})
         .encode(),
-        json.dumps({"schema": 1, "installation": ONE, "repositories": [], "flags": {}, "token_hashes": []}).encode(),
-        json.dumps({"schema": 1, "installation": ONE, "repositories": {}, "flags": 1, "token_hashes": []}).encode(),
+        json.dumps({"schema": 1, "installation": ONE, "repositories": [], "flags": {}}).encode(),
+        json.dumps({"schema": 1, "installation": ONE, "repositories": {}, "flags": 1}).encode(),
+        json.dumps({"schema": 1, "installation": ONE, "repositories": {}, "flags": {}, "tokens": [{}]}).encode(),
+        json.dumps({"schema": 1, "installation": ONE, "repositories": {}, "flags": {}, "tokens": ["x"]}).encode(),
     ],
 )  # fmt: skip
 def test_a_damaged_registry_is_refused_with_what_to_do(tmp_path: Path, content: bytes) -> None:

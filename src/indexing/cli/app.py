@@ -6,7 +6,27 @@ from pathlib import Path
 
 import typer
 
-from indexing.cli import backup, config, doctor, flags, forget, fsck, index, model, search, similar, status, symbol
+from indexing.cli import (
+    backup,
+    config,
+    doctor,
+    flags,
+    forget,
+    fsck,
+    index,
+    init,
+    jobs,
+    mcp,
+    model,
+    search,
+    serve,
+    similar,
+    status,
+    stop,
+    symbol,
+    sync,
+    token,
+)
 from indexing.cli.exits import EXIT_CODES_HELP
 from indexing.cli.group import CommandGroup
 from indexing.cli.invocation import Invocation
@@ -27,6 +47,11 @@ for command, example in (
     (similar.similar, "codetrove similar src/flask/app.py:120 -k 5"),
     (symbol.symbol, "codetrove symbol Blueprint.register"),
     (status.status, "codetrove status --json"),
+    (serve.serve, "codetrove serve --port 0"),
+    (stop.stop, "codetrove stop"),
+    (sync.sync, "codetrove sync --timeout 5"),
+    (mcp.mcp, "codetrove mcp"),
+    (init.init, "codetrove init --mcp claude"),
     (forget.forget, "codetrove forget ~/src/flask --yes"),
     (fsck.fsck, "codetrove fsck --repair"),
     (doctor.doctor, "codetrove doctor"),
@@ -35,8 +60,10 @@ for command, example in (
 ):
     app.command(epilog=f"Example: {example}")(command)
 app.add_typer(config.commands, name="config")
+app.add_typer(jobs.commands, name="jobs")
 app.add_typer(model.commands, name="model")
 app.add_typer(flags.commands, name="flags")
+app.add_typer(token.commands, name="token")
 
 
 def show_version(wanted: bool) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import typer
 
-from indexing.cli.invocation import invocation_of
+from indexing.cli.invocation import invocation_of, run_async
 
 
 def backup(
@@ -40,4 +39,4 @@ def restore(
     from indexing.cli.backup_run import run_restore  # noqa: PLC0415
 
     settings = invocation_of(context).settings()
-    raise typer.Exit(asyncio.run(run_restore(settings, file.expanduser().absolute(), as_json=as_json)))
+    raise typer.Exit(run_async(run_restore(settings, file.expanduser().absolute(), as_json=as_json)))

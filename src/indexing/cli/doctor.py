@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from dataclasses import asdict
 
 import typer
 
 from indexing.cli.exits import ExitCode
-from indexing.cli.invocation import invocation_of
-from indexing.cli.terminal import printable, say_json, say_result, style_for
+from indexing.cli.invocation import invocation_of, run_async
+from indexing.cli.terminal import say_json, say_result, style_for
+from indexing.printable import printable
 
 _MARKS = {"ok": "good", "warn": "warn", "fail": "bad"}
 
@@ -28,7 +28,7 @@ def doctor(
     """
     from indexing.doctor import examine  # noqa: PLC0415
 
-    checks = asyncio.run(examine(invocation_of(context).settings()))
+    checks = run_async(examine(invocation_of(context).settings()))
     if as_json:
         say_json({"schema": 1, "checks": [asdict(check) for check in checks]})
     else:

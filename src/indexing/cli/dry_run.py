@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from indexing.cli.exits import ExitCode
 from indexing.cli.index_summary import SUMMARY_SCHEMA
-from indexing.cli.terminal import printable, say_json, say_result
+from indexing.cli.terminal import say_json, say_result
 from indexing.ingest.plan import decide, fate_of_missing
+from indexing.printable import printable
 from indexing.roots import look_at_root, rules_for
 from indexing.sources import Scan, Skipped, Unreadable, display, path_b64, still_there
 from storage import CatalogMissing, DataDirectory, open_reader

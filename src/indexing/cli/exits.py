@@ -55,6 +55,8 @@ def _code(error: BaseException) -> ExitCode | None:
     if isinstance(error, OSError):
         return ExitCode.UNAVAILABLE
     names = set(_names(type(error)))
+    if getattr(error, "is_wrong_usage", False) and "indexing.OwnerRefused" in names:
+        return ExitCode.USAGE
     if names & _USAGE:
         return ExitCode.USAGE
     return ExitCode.UNAVAILABLE if names & _UNAVAILABLE else None
@@ -63,6 +65,11 @@ def _code(error: BaseException) -> ExitCode | None:
 def _names(kind: type) -> Iterator[str]:
     for base in kind.__mro__:
         yield f"{base.__module__.partition('.')[0]}.{base.__name__}"
+
+
+def is_usage(name: str) -> bool:
+    """Return whether an exception class, by its name alone, stands for wrong usage."""
+    return name in {each.partition(".")[2] for each in _USAGE}
 
 
 # By name, so that looking an error up loads none of the packages it may come from.
@@ -78,7 +85,10 @@ _USAGE = {
 }
 _UNAVAILABLE = {
     "embeddings.EmbeddingsError",
+    "indexing.AddressUnavailable",
+    "indexing.ControlError",
     "indexing.CrashLoop",
+    "indexing.NothingIndexed",
     "indexing.VectorSearchUnavailable",
     "indexing.WorkerStartFailed",
     "storage.StorageError",

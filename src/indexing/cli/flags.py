@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import typer
 
-from indexing.cli.invocation import invocation_of
+from indexing.cli.invocation import invocation_of, run_async
 
 commands = typer.Typer(
     help="Flags: stored overrides of the settings.",
@@ -30,9 +28,14 @@ def list_flags(
 
     Exit codes: 0 done, 3 unavailable.
     """
+    invocation = invocation_of(context)
+    if (owner := invocation.owner()) is not None:
+        from indexing.cli.flags_show import list_of  # noqa: PLC0415
+
+        raise typer.Exit(list_of(owner, as_json=as_json))
     from indexing.cli.flags_run import run_list  # noqa: PLC0415
 
-    raise typer.Exit(asyncio.run(run_list(invocation_of(context).settings(), as_json=as_json)))
+    raise typer.Exit(run_async(run_list(invocation.settings(), as_json=as_json)))
 
 
 @commands.command("set", epilog="Example: codetrove flags set enable_parallel true")
@@ -42,13 +45,11 @@ def set_flag(
     value: bool = typer.Argument(metavar="true|false", help="What it is from now on."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Store a value that wins over the settings from now on.
+    """Store a value that wins over the settings from now on; a running owner heeds it at once.
 
-    Exit codes: 0 done, 2 there is no such flag, 3 unavailable (another process owns the data directory).
+    Exit codes: 0 done, 2 there is no such flag, 3 unavailable.
     """
-    from indexing.cli.flags_run import run_change  # noqa: PLC0415
-
-    raise typer.Exit(asyncio.run(run_change(invocation_of(context).settings(), name, value, as_json=as_json)))
+    _change(context, name, value, as_json=as_json)
 
 
 @commands.command("unset", epilog="Example: codetrove flags unset enable_parallel")
@@ -59,8 +60,17 @@ def unset_flag(
 ) -> None:
     """Let a flag follow the settings again.
 
-    Exit codes: 0 done, 2 there is no such flag, 3 unavailable (another process owns the data directory).
+    Exit codes: 0 done, 2 there is no such flag, 3 unavailable.
     """
+    _change(context, name, None, as_json=as_json)
+
+
+def _change(context: typer.Context, name: str, value: bool | None, *, as_json: bool) -> None:
+    invocation = invocation_of(context)
+    if (owner := invocation.owner()) is not None:
+        from indexing.cli.flags_show import change_of  # noqa: PLC0415
+
+        raise typer.Exit(change_of(owner, name, value, as_json=as_json))
     from indexing.cli.flags_run import run_change  # noqa: PLC0415
 
-    raise typer.Exit(asyncio.run(run_change(invocation_of(context).settings(), name, None, as_json=as_json)))
+    raise typer.Exit(run_async(run_change(invocation.settings(), name, value, as_json=as_json)))

@@ -1,25 +1,27 @@
-"""What ``codetrove flags`` reads and stores."""
+"""What ``codetrove flags`` reads and stores; where there is an owner, that does it, and at once."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from indexing.cli.exits import ExitCode, UsageError
-from indexing.cli.terminal import say_json, say_result
-from indexing.flags import FLAGS, Flags, UnknownFlag, flag_named
+from indexing.cli.exits import UsageError
+from indexing.cli.flags_show import show_flags
+from indexing.flags import Flags, UnknownFlag, flag_named
 from storage import DataDirectory, Ownership, load_registry
 
 if TYPE_CHECKING:
+    from indexing.cli.exits import ExitCode
+    from indexing.flags import FlagState
     from indexing.settings import Settings
 
 
 async def run_list(settings: Settings, *, as_json: bool) -> ExitCode:
     """Print all flags; returns the exit code."""
     flags = await asyncio.to_thread(_stored, settings)
-    _print(flags, as_json=as_json)
-    return ExitCode.OK
+    return show_flags(_as_json(flags), as_json=as_json)
 
 
 async def run_change(settings: Settings, name: str, value: bool | None, *, as_json: bool) -> ExitCode:
@@ -34,8 +36,7 @@ async def run_change(settings: Settings, name: str, value: bool | None, *, as_js
         await asyncio.to_thread(stack.enter_context, Ownership(directory))
         flags = await asyncio.to_thread(_stored, settings)
         await (flags.unset(name) if value is None else flags.set(name, value))
-    _print(flags, as_json=as_json)
-    return ExitCode.OK
+    return show_flags(_as_json(flags), as_json=as_json)
 
 
 def _stored(settings: Settings) -> Flags:
@@ -43,12 +44,21 @@ def _stored(settings: Settings) -> Flags:
     return Flags(settings, directory, load_registry(directory))
 
 
-def _print(flags: Flags, *, as_json: bool) -> None:
-    values = {name: (getattr(flags, name), name in flags.overrides) for name in FLAGS}
-    if as_json:
-        say_json(
-            {"schema": 1, "flags": {name: {"value": value, "stored": own} for name, (value, own) in values.items()}}
-        )
-        return
-    for name, (value, own) in values.items():
-        say_result(f"{name}  {str(value).lower()}  ({'stored' if own else 'from the settings'})")
+def _as_json(flags: Flags) -> list[dict[str, Any]]:
+    """The flags as ``GET /flags`` shows them."""
+    return [_flag(each) for each in flags.describe()]
+
+
+def _flag(state: FlagState) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "value": state.value,
+        "stored": state.stored,
+        "description": state.description,
+        "changed_at": None if state.changed_at is None else _moment(state.changed_at),
+        "changed_by": state.changed_by,
+    }
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

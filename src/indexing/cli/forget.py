@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import typer
 
-from indexing.cli.invocation import invocation_of
+from indexing.cli.invocation import invocation_of, run_async
 
 
 def forget(
@@ -22,7 +21,10 @@ def forget(
 
     Exit codes: 0 done, 1 you said no, 2 PATH is not indexed, 3 unavailable.
     """
-    from indexing.cli.forget_run import run_forget  # noqa: PLC0415
+    from indexing.cli.forget_run import run_forget, run_forget_of  # noqa: PLC0415
 
-    settings = invocation_of(context).settings()
-    raise typer.Exit(asyncio.run(run_forget(settings, path.expanduser().resolve(), yes=yes, as_json=as_json)))
+    invocation = invocation_of(context)
+    if (owner := invocation.owner()) is not None:
+        raise typer.Exit(run_forget_of(owner, path.expanduser().resolve(), yes=yes, as_json=as_json))
+    settings = invocation.settings()
+    raise typer.Exit(run_async(run_forget(settings, path.expanduser().resolve(), yes=yes, as_json=as_json)))

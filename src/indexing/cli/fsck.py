@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import typer
 
 from indexing.cli.exits import ExitCode
-from indexing.cli.invocation import invocation_of
-from indexing.cli.terminal import printable, say_json, say_result
+from indexing.cli.invocation import invocation_of, run_async
+from indexing.cli.terminal import say_json, say_result
+from indexing.printable import printable
 
 
 def fsck(
@@ -24,7 +23,7 @@ def fsck(
     """
     from indexing.fsck import check  # noqa: PLC0415
 
-    report = asyncio.run(check(invocation_of(context).settings(), repair=repair))
+    report = run_async(check(invocation_of(context).settings(), repair=repair))
     if as_json:
         findings = [
             {"code": finding.code, "message": finding.message, "repaired": finding.repaired}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from indexing.cli.terminal import printable
+from indexing.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

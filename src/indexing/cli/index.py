@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from enum import StrEnum
 from pathlib import Path
 
 import typer
 
-from indexing.cli.invocation import invocation_of
+from indexing.cli.invocation import invocation_of, run_async
 
 
 class Until(StrEnum):
@@ -53,11 +52,22 @@ def index(
     if dry_run:
         from indexing.cli.dry_run import list_decisions  # noqa: PLC0415
 
-        code = asyncio.run(list_decisions(settings, path, as_json=as_json))
+        code = run_async(list_decisions(settings, path, as_json=as_json))
+    elif (owner := invocation.owner()) is not None:
+        from indexing.cli.index_owner import run_index_of  # noqa: PLC0415
+        from indexing.control import OwnerRuns  # noqa: PLC0415
+
+        if include or exclude or accept_root:
+            raise OwnerRuns(
+                "--include, --exclude and --accept-root cannot be given while another process owns the data directory;"
+                " 'codetrove stop' ends it, and globs can stand in the configuration file"
+            )
+        vectors = until is Until.VECTORS
+        code = run_async(run_index_of(owner, path, with_vectors=vectors, as_json=as_json, verbose=invocation.verbose))
     else:
         from indexing.cli.index_run import run_index  # noqa: PLC0415
 
-        code = asyncio.run(
+        code = run_async(
             run_index(
                 settings,
                 path,

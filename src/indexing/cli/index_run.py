@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from indexing.cli.exits import ExitCode, explain
-from indexing.cli.index_summary import JobSummary, VectorSummary, summary_json, summary_lines
+from indexing.cli.exits import explain
+from indexing.cli.index_outcome import IndexOutcome
+from indexing.cli.index_summary import JobSummary, VectorSummary
 from indexing.cli.progress_show import shown
-from indexing.cli.progress_view import vector_figures
 from indexing.cli.signals import draining
-from indexing.cli.terminal import say, say_json, say_result, size
+from indexing.cli.stopping import Stop
+from indexing.cli.terminal import say, size
+from indexing.http.serving import serving
 from indexing.ingest.job import NothingToIndex
 from indexing.ingest.progress import Counters
 from indexing.metrics import metrics_of
@@ -22,64 +23,21 @@ from indexing.sources import display
 from storage import CatalogDamaged, forget
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from indexing.cli.exits import ExitCode
     from indexing.ingest.progress import Progress
-    from indexing.metrics import Metrics
     from indexing.runtime import Owner
     from indexing.settings import Settings
     from indexing.vectors import OwnedVectors
     from storage import Repository
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What a command has done so far."""
-
-    messages: list[str] = field(default_factory=list)
-    jobs: list[JobSummary] = field(default_factory=list)
-    vectors: VectorSummary | None = None
-    metrics: Metrics | None = None
-    trouble: bool = False
-    """A repository that was to come back could not be indexed, or vectors are missing."""
-
-    def tell(self, message: str) -> None:
-        """Tell the user now, and again in the JSON."""
-        self.messages.append(message)
-        say(f"codetrove: {message}")
-
-    @property
-    def code(self) -> ExitCode:
-        """The exit code of the command."""
-        done = all(job.report.state == "succeeded" for job in self.jobs)
-        return ExitCode.OK if done and not self.trouble else ExitCode.FINDINGS
-
-
-class Stop:
-    """Whether the user wants the work to end."""
-
-    def __init__(self) -> None:
-        """Nobody wants it yet."""
-        self.requested = False
-        self._event = asyncio.Event()
-
-    def request(self) -> None:
-        """Let the work end."""
-        self.requested = True
-        self._event.set()
-
-    async def or_end_of(self, work: asyncio.Task[Any]) -> None:
-        """Wait until the user wants it, or the work is done."""
-        wanted = asyncio.create_task(self._event.wait(), name="stop")
-        try:
-            await asyncio.wait([work, wanted], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            wanted.cancel()
-
-
 async def run_index(
     settings: Settings, path: Path, *, accept_root: bool, with_vectors: bool, as_json: bool, verbose: bool
 ) -> ExitCode:
     """Index the tree at ``path`` and print what came of it; returns the exit code."""
-    outcome, stop = Outcome(), Stop()
+    outcome, stop = IndexOutcome(), Stop()
     with draining(stop.request):
         try:
             await _index(settings, path, outcome, stop, accept_root=accept_root, with_vectors=with_vectors)
@@ -88,21 +46,14 @@ async def run_index(
             outcome.tell(f"{error}: it is moved aside, and what it held is indexed again")
             outcome.jobs.clear()
             await _index(settings, path, outcome, stop, accept_root=accept_root, with_vectors=with_vectors)
-    if as_json:
-        say_json(summary_json(outcome.jobs, outcome.messages, outcome.vectors, outcome.metrics))
-    else:
-        for job in outcome.jobs:
-            for line in summary_lines(job, every_failure=verbose):
-                say_result(line)
-        if outcome.vectors is not None:
-            say_result(f"  vectors of {outcome.vectors.model}: {vector_figures(outcome.vectors.progress)}")
+    outcome.show(as_json=as_json, verbose=verbose)
     return outcome.code
 
 
 async def _index(
-    settings: Settings, path: Path, outcome: Outcome, stop: Stop, *, accept_root: bool, with_vectors: bool
+    settings: Settings, path: Path, outcome: IndexOutcome, stop: Stop, *, accept_root: bool, with_vectors: bool
 ) -> None:
-    async with open_owner(settings) as owner:
+    async with open_owner(settings) as owner, serving(owner, tcp=False):
         for message in owner.messages:
             outcome.tell(message)
         known = {repository.uuid for repository in await owner.reader.repositories()}
@@ -129,7 +80,7 @@ async def _index(
         outcome.metrics = metrics_of(owner)
 
 
-async def _vectors(vectors: OwnedVectors, repository: Repository, outcome: Outcome, stop: Stop) -> None:
+async def _vectors(vectors: OwnedVectors, repository: Repository, outcome: IndexOutcome, stop: Stop) -> None:
     """Wait until all vectors are there, or the user has seen enough."""
     done = outcome.jobs[-1].progress
     draining = asyncio.create_task(vectors.drained(), name="drain-vectors")
@@ -158,7 +109,7 @@ def _fetching(vectors: OwnedVectors) -> str:
     return f"the model is being fetched, {size(done)} of {size(total)}"
 
 
-async def _index_again(owner: Owner, repositories: list[Repository], outcome: Outcome, stop: Stop) -> None:
+async def _index_again(owner: Owner, repositories: list[Repository], outcome: IndexOutcome, stop: Stop) -> None:
     for repository in repositories:
         if stop.requested:
             return
@@ -185,7 +136,7 @@ async def _run(owner: Owner, repository: Repository, stop: Stop) -> JobSummary:
             report = await ending
     finally:
         ending.cancel()
-    return JobSummary(report, service.progress(job_id) or Counters().snapshot())
+    return JobSummary.of(report, service.progress(job_id) or Counters().snapshot())
 
 
 def _progress(owner: Owner, job_id: str) -> Progress:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from indexing.cli.terminal import duration, printable, size
+from indexing.cli.terminal import duration, size
+from indexing.printable import printable
 from indexing.sources import display, path_b64
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from indexing.ingest.progress import FileNote, Progress
     from indexing.metrics import Metrics
     from indexing.vectorize.records import VectorProgress
+    from storage import JobState
 
 SUMMARY_SCHEMA: Final = 1
 """Version of the JSON: raised when a key changes its meaning or goes; new keys may come without."""
@@ -31,22 +34,62 @@ _VERBS = {
 
 
 @dataclass(frozen=True, slots=True)
-class JobSummary:
-    """A job's report with its counters at the end."""
+class FailedFile:
+    """A file that failed."""
 
-    report: JobReport
+    path: str
+    """printable, relative to the root"""
+    path_b64: str
+    reason: str
+    detail: str
+
+    @classmethod
+    def of(cls, note: FileNote) -> Self:
+        """Return what is said of it."""
+        return cls(display(note.path), path_b64(note.path), note.reason, note.detail)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Take what ``GET /jobs/{id}/files`` says."""
+        path = str(value["path"])
+        encoded = value.get("path_b64") or path_b64(os.fsencode(path))
+        return cls(path, encoded, value["reason"], value["detail"])
+
+
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """A job at its end, with its counters."""
+
+    job_id: str
+    repository: str
+    """uuid"""
+    root: str
+    """printable"""
+    state: JobState
+    reason: str
+    warnings: tuple[str, ...]
+    failures: tuple[FailedFile, ...]
     progress: Progress
+
+    @classmethod
+    def of(cls, report: JobReport, progress: Progress) -> Self:
+        """Return the summary of a job that this process has run."""
+        return cls(
+            report.job_id,
+            report.repository.uuid,
+            display(report.repository.root.path),
+            report.state,
+            report.reason,
+            report.warnings,
+            tuple(FailedFile.of(note) for note in report.notes if note.outcome == "failed"),
+            replace(progress, tally=report.tally),
+        )
 
     @property
     def not_reached(self) -> int:
         """Files that were seen but not read any more, because the job was stopped."""
-        tally = self.report.tally
+        tally = self.progress.tally
         return tally.seen - tally.indexed - tally.unchanged - tally.skipped - tally.failed
-
-    @property
-    def failures(self) -> tuple[FileNote, ...]:
-        """The notes on files that failed."""
-        return tuple(note for note in self.report.notes if note.outcome == "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +102,11 @@ class VectorSummary:
 
 def summary_lines(job: JobSummary, *, every_failure: bool) -> Iterator[str]:
     """Yield the lines that tell a person how a job ended."""
-    report, progress = job.report, job.progress
-    tally = report.tally
+    progress = job.progress
+    tally = progress.tally
     rate = progress.bytes_read / progress.seconds if progress.seconds else 0.0
     yield (
-        f"{_VERBS[report.state]} {display(report.repository.root.path)} in {duration(progress.seconds)}:"
+        f"{_VERBS[job.state]} {job.root} in {duration(progress.seconds)}:"
         f" {size(progress.bytes_read)} read, {size(rate)}/s, {progress.chunks:,} new chunks"
     )
     yield (
@@ -73,16 +116,16 @@ def summary_lines(job: JobSummary, *, every_failure: bool) -> Iterator[str]:
     )
     if tally.removed:
         yield f"  removed {tally.removed:,}"
-    for warning in report.warnings:
+    for warning in job.warnings:
         yield f"  warning: {printable(warning)}"
     failures = job.failures
     listed = failures if every_failure else failures[:MOST_FAILURES]
-    for note in listed:
-        yield f"  failed: {display(note.path) or '.'}: {note.reason} ({printable(note.detail)})"
+    for file in listed:
+        yield f"  failed: {file.path or '.'}: {file.reason} ({printable(file.detail)})"
     if tally.failed > len(listed):
         more = tally.failed - len(listed)
         yield f"  and {more:,} more" + ("" if every_failure else "; --verbose lists all")
-    if report.state == "cancelled":
+    if job.state == "cancelled":
         yield "  run the same command again to go on from here"
 
 
@@ -103,31 +146,27 @@ def summary_json(
 
 
 def _job_json(job: JobSummary) -> dict[str, Any]:
-    report, progress = job.report, job.progress
-    tally = report.tally
+    progress = job.progress
+    tally = progress.tally
     return {
-        "job": report.job_id,
-        "repository": report.repository.uuid,
-        "root": display(report.repository.root.path),
-        "state": report.state,
-        "reason": report.reason,
+        "job": job.job_id,
+        "repository": job.repository,
+        "root": job.root,
+        "state": job.state,
+        "reason": job.reason,
         "seen": tally.seen,
         "indexed": tally.indexed,
         "unchanged": tally.unchanged,
         "skipped": {"total": tally.skipped, "reasons": progress.skipped},
-        "failed": {"total": tally.failed, "reasons": progress.failed, "files": [_note(note) for note in job.failures]},
+        "failed": {"total": tally.failed, "reasons": progress.failed, "files": [asdict(file) for file in job.failures]},
         "not_reached": job.not_reached,
         "removed": tally.removed,
         "chunks": progress.chunks,
         "searchable_chunks": progress.searchable_chunks,
         "bytes": progress.bytes_read,
         "seconds": round(progress.seconds, 3),
-        "warnings": list(report.warnings),
+        "warnings": list(job.warnings),
     }
-
-
-def _note(note: FileNote) -> dict[str, str]:
-    return {"path": display(note.path), "path_b64": path_b64(note.path), "reason": note.reason, "detail": note.detail}
 
 
 def _reasons(counts: Mapping[str, int]) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import typer
 
-from indexing.cli.invocation import invocation_of
+from indexing.cli.invocation import invocation_of, run_async
 
 commands = typer.Typer(
     help="Models that turn code into vectors.",
@@ -34,7 +32,7 @@ def list_models(
     """
     from indexing.cli.model_run import run_list  # noqa: PLC0415
 
-    raise typer.Exit(asyncio.run(run_list(invocation_of(context).settings(), as_json=as_json)))
+    raise typer.Exit(run_async(run_list(invocation_of(context).settings(), as_json=as_json)))
 
 
 @commands.command("fetch", epilog="Example: codetrove model fetch unixcoder-base")
@@ -50,7 +48,7 @@ def fetch_model(
     from indexing.cli.model_run import run_fetch  # noqa: PLC0415
 
     invocation_of(context).settings()
-    raise typer.Exit(asyncio.run(run_fetch(name, as_json=as_json)))
+    raise typer.Exit(run_async(run_fetch(name, as_json=as_json)))
 
 
 @commands.command("switch", epilog="Example: codetrove model switch all-minilm-l6-v2")
@@ -67,5 +65,12 @@ def switch_model(
     Exit codes: 0 the change is done, 1 stopped before the end, 2 the settings name a model, 3 unavailable.
     """
     from indexing.cli.model_run import run_switch  # noqa: PLC0415
+    from indexing.control import OwnerRuns  # noqa: PLC0415
 
-    raise typer.Exit(asyncio.run(run_switch(invocation_of(context).settings(), name, as_json=as_json)))
+    invocation = invocation_of(context)
+    if invocation.owner() is not None:
+        raise OwnerRuns(
+            "a running owner keeps its model; run 'codetrove stop', then switch, or set embeddings.model and start it"
+            " again"
+        )
+    raise typer.Exit(run_async(run_switch(invocation.settings(), name, as_json=as_json)))

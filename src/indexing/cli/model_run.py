@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from embeddings import fetch, known_models, resolve, resolved_from_json
 from indexing.cli.exits import ExitCode, UsageError
-from indexing.cli.index_run import Stop
 from indexing.cli.progress_show import updated
 from indexing.cli.progress_view import vector_figures
 from indexing.cli.signals import draining
+from indexing.cli.stopping import Stop
 from indexing.cli.terminal import say, say_json, say_result, size, style_for
+from indexing.http.serving import serving
 from indexing.runtime import open_owner
 from indexing.settings import NO_MODEL
 from indexing.vectorize.embedded_text import TEMPLATE
@@ -80,7 +81,7 @@ async def run_switch(settings: Settings, name: str, *, as_json: bool) -> ExitCod
     )
     stop = Stop()
     with draining(stop.request):
-        async with open_owner(settings) as owner:
+        async with open_owner(settings) as owner, serving(owner, tcp=False):
             assert owner.vectors is not None  # noqa: S101  (the settings do not say "none")
             vectors = owner.vectors
             await vectors.switch(resolved)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import typer
 
-from indexing.cli.invocation import invocation_of
+from indexing.cli.invocation import invocation_of, run_async
 
 ModeName: TypeAlias = Literal["hybrid", "text", "vector"]
 
@@ -46,10 +46,28 @@ def search(
 
     Exit codes: 0 hits, 1 no hit, 2 wrong usage, 3 unavailable (nothing is indexed yet).
     """
+    invocation = invocation_of(context)
+    if (owner := invocation.owner()) is not None:
+        from indexing.cli.ask_owner import ask_search  # noqa: PLC0415
+        from indexing.control import OwnerGone  # noqa: PLC0415
+
+        # An owner that ends just now leaves an index that can be read.
+        with suppress(OwnerGone):
+            code = ask_search(
+                owner,
+                " ".join(query),
+                k=k,
+                path_globs=path,
+                languages=lang,
+                roots=repo,
+                mode=mode,
+                as_json=as_json,
+            )
+            raise typer.Exit(code)
     from indexing.cli.search_run import run_search  # noqa: PLC0415
 
-    settings = invocation_of(context).settings()
-    found = asyncio.run(
+    settings = invocation.settings()
+    found = run_async(
         run_search(
             settings,
             " ".join(query),

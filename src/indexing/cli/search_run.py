@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexing.cli.exits import ExitCode, UsageError
-from indexing.cli.hits_view import hit_lines
-from indexing.cli.terminal import say, say_json, say_result, style_for
+from indexing.cli.exits import UsageError
+from indexing.cli.hits_print import show_found
+from indexing.cli.terminal import say
 from indexing.reading import open_for_search
 from indexing.search import NoVectors, SearchRequest, search
 from indexing.sources import display
@@ -18,8 +16,10 @@ from storage import CatalogMissing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
-    from indexing.search import Hit, Mode, SearchResult, VectorSource
+    from indexing.cli.exits import ExitCode
+    from indexing.search import Mode, VectorSource
     from indexing.settings import Settings
     from storage import Reader, Repository
 
@@ -58,34 +58,7 @@ async def run_search(
     cold = isinstance(vectors, NoVectors) and vectors.cold
     for reason in result.degraded:
         say(f"codetrove: {reason}{'; words alone answered, --wait-model waits for it' if cold else ''}")
-    if as_json:
-        say_json({"query": query, **result.to_json()})
-        return ExitCode.OK if result.hits else ExitCode.FINDINGS
-    print_hits(result.hits)
-    if not result.hits:
-        say(f"codetrove: nothing found for {query!r} in {len(chosen)} repositories")
-    say_reservations(result)
-    return ExitCode.OK if result.hits else ExitCode.FINDINGS
-
-
-def print_hits(found: Sequence[Hit]) -> None:
-    """Print hits as lines for people, an empty one between two."""
-    style = style_for(sys.stdout)
-    here = display(os.fsencode(Path.cwd()))
-    for number, hit in enumerate(found):
-        if number:
-            say_result("")
-        for line in hit_lines(hit, style, here):
-            say_result(line)
-
-
-def say_reservations(result: SearchResult) -> None:
-    """Say that there may be more, and which trees have changed since."""
-    if not result.complete:
-        say("codetrove: the search reached its bound; a narrower query may find more")
-    stale = sorted({hit.root for hit in result.hits if hit.stale})
-    if stale:
-        say(f"codetrove: some files have changed since they were indexed; run: codetrove index {' '.join(stale)}")
+    return show_found(query, result, len(chosen), as_json=as_json)
 
 
 def hits_wanted(settings: Settings, k: int | None) -> int:

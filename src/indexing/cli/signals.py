@@ -23,9 +23,15 @@ _SHOW_CURSOR = b"\x1b[?25h"
 
 
 @contextmanager
-def draining(stop: Callable[[], None], *, drain_seconds: float = DRAIN_SECONDS) -> Iterator[None]:
-    """Call ``stop`` at the first signal; at the second, or ``drain_seconds`` later, end the process with 130.
+def draining(
+    stop: Callable[[], None],
+    *,
+    drain_seconds: float = DRAIN_SECONDS,
+    message: str = "finishing what is in hand; press Ctrl-C again to stop at once",
+) -> Iterator[None]:
+    """Say ``message`` and call ``stop`` at the first signal; at the second, or later, end the process with 130.
 
+    Later means ``drain_seconds`` after the first.
     Must be entered on a running event loop's thread. Handlers that were there come back; a signal that is ignored
     (a job in the background of a shell script) stays ignored.
     """
@@ -37,7 +43,7 @@ def draining(stop: Callable[[], None], *, drain_seconds: float = DRAIN_SECONDS) 
         nonlocal deadline
         if deadline is not None:
             stop_at_once("stopped at once; what was committed stays, 'codetrove index' goes on from there")
-        say("codetrove: finishing what is in hand; press Ctrl-C again to stop at once")
+        say(f"codetrove: {message}")
         overdue = f"not finished after {drain_seconds:.0f} s, stopped at once; what was committed stays"
         deadline = loop.call_later(drain_seconds, stop_at_once, overdue)
         stop()

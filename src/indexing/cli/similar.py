@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import typer
 
-from indexing.cli.invocation import invocation_of
+from indexing.cli.invocation import invocation_of, run_async
 
 
 def similar(
@@ -31,7 +31,15 @@ def similar(
 
     Exit codes: 0 hits, 1 no hit, 2 wrong usage, 3 unavailable (nothing is indexed yet, no vectors, no model).
     """
+    invocation = invocation_of(context)
+    if (owner := invocation.owner()) is not None:
+        from indexing.cli.ask_owner import ask_similar  # noqa: PLC0415
+        from indexing.control import OwnerGone  # noqa: PLC0415
+
+        # An owner that ends just now leaves an index that can be read.
+        with suppress(OwnerGone):
+            raise typer.Exit(ask_similar(owner, place, k=k, languages=lang, roots=repo, as_json=as_json))
     from indexing.cli.similar_run import run_similar  # noqa: PLC0415
 
-    settings = invocation_of(context).settings()
-    raise typer.Exit(asyncio.run(run_similar(settings, place, k=k, languages=lang, roots=repo, as_json=as_json)))
+    settings = invocation.settings()
+    raise typer.Exit(run_async(run_similar(settings, place, k=k, languages=lang, roots=repo, as_json=as_json)))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexing.cli.exits import ExitCode, UsageError
-from indexing.cli.search_run import choose_repositories, hits_wanted, print_hits, say_reservations
-from indexing.cli.terminal import say, say_json
+from indexing.cli.hits_print import show_similar
+from indexing.cli.place import file_and_line
+from indexing.cli.search_run import choose_repositories, hits_wanted
 from indexing.reading import open_for_search
 from indexing.search import SimilarRequest, search_similar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from indexing.cli.exits import ExitCode
     from indexing.settings import Settings
 
 
@@ -47,25 +48,4 @@ async def run_similar(
             languages=tuple(language.lower() for language in languages),
         )
         result = await search_similar(request, catalog=reader, vectors=vectors)
-    for reason in result.found.degraded:
-        say(f"codetrove: {reason}")
-    if as_json:
-        say_json(result.to_json())
-    else:
-        print_hits(result.found.hits)
-        if not result.found.hits:
-            say(f"codetrove: nothing is like lines {result.start_line}-{result.end_line} of {result.path}")
-        say_reservations(result.found)
-    return ExitCode.OK if result.found.hits else ExitCode.FINDINGS
-
-
-def file_and_line(place: str) -> tuple[Path, int]:
-    """Take ``FILE:LINE`` apart; the file's directory with its symbolic links followed, as roots are.
-
-    Raises ``UsageError`` if it is something else.
-    """
-    name, colon, number = place.rpartition(":")
-    if not (colon and name and number.isdecimal() and len(number) < 10 and int(number) > 0):
-        raise UsageError(f"{place!r} is not FILE:LINE, such as src/app.py:120; lines begin at 1")
-    path = Path(name).expanduser()
-    return path.parent.resolve() / path.name, int(number)
+    return show_similar(result, as_json=as_json)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from indexing.cli.terminal import duration, printable, size
+from indexing.cli.terminal import duration, size
+from indexing.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

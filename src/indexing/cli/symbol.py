@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import typer
 
-from indexing.cli.invocation import invocation_of
+from indexing.cli.invocation import invocation_of, run_async
 
 
 def symbol(
@@ -32,8 +32,16 @@ def symbol(
 
     Exit codes: 0 found, 1 no such definition, 2 wrong usage, 3 unavailable (nothing is indexed yet).
     """
+    invocation = invocation_of(context)
+    if (owner := invocation.owner()) is not None:
+        from indexing.cli.ask_owner import ask_symbol  # noqa: PLC0415
+        from indexing.control import OwnerGone  # noqa: PLC0415
+
+        # An owner that ends just now leaves an index that can be read.
+        with suppress(OwnerGone):
+            raise typer.Exit(ask_symbol(owner, name, k=k, languages=lang, roots=repo, prefix=prefix, as_json=as_json))
     from indexing.cli.symbol_run import run_symbol  # noqa: PLC0415
 
-    settings = invocation_of(context).settings()
-    found = asyncio.run(run_symbol(settings, name, k=k, languages=lang, roots=repo, prefix=prefix, as_json=as_json))
+    settings = invocation.settings()
+    found = run_async(run_symbol(settings, name, k=k, languages=lang, roots=repo, prefix=prefix, as_json=as_json))
     raise typer.Exit(found)

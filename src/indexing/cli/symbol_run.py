@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexing.cli.exits import ExitCode
-from indexing.cli.hits_view import definition_line
+from indexing.cli.hits_print import show_definitions
 from indexing.cli.search_run import choose_repositories, hits_wanted
-from indexing.cli.terminal import say, say_json, say_result, style_for
 from indexing.reading import open_for_search
 from indexing.search import find_symbol
-from indexing.sources import display
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from indexing.cli.exits import ExitCode
     from indexing.settings import Settings
 
 
@@ -44,14 +40,4 @@ async def run_symbol(
             k=k,
             matching="prefix" if prefix else "exact",
         )
-    if as_json:
-        say_json({"name": name, **result.to_json()})
-        return ExitCode.OK if result.definitions else ExitCode.FINDINGS
-    style, here = style_for(sys.stdout), display(os.fsencode(Path.cwd()))
-    for definition in result.definitions:
-        say_result(definition_line(definition, style, here))
-    if not result.definitions:
-        say(f"codetrove: no definition of {name!r} in {len(chosen)} repositories")
-    if not result.complete:
-        say("codetrove: there are more definitions of this name; --repo or --lang narrows them down")
-    return ExitCode.OK if result.definitions else ExitCode.FINDINGS
+    return show_definitions(name, result, len(chosen), as_json=as_json)

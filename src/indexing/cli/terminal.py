@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from indexing.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -38,17 +40,6 @@ class Style:
 def style_for(stream: IO[str]) -> Style:
     """Return colours for a terminal that takes them, unless ``NO_COLOR`` is set (no-color.org)."""
     return Style(stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
-
-
-def printable(text: str) -> str:
-    """Return text in which nothing but printable characters and spaces is left; tabs become four spaces.
-
-    What a file holds must not move the cursor, change colours, or turn the direction of writing (it becomes ``\\xNN``,
-    ``\\uNNNN`` or ``\\UNNNNNNNN``).
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
 def say(message: str) -> None:
@@ -89,12 +80,3 @@ def duration(seconds: float) -> str:
     if whole < 48 * 3600:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86400} days"
-
-
-def _escaped(char: str) -> str:
-    if char == "\t":
-        return "    "
-    code = ord(char)
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 import structlog
 
 from indexing.ingest.messages import BatchTask, FileReport
 from indexing.ingest.progress import FileNote
+from indexing.ingest.stage_meters import IngestMeter
 from indexing.ingest.text_documents import with_words
 from indexing.ingest.worker_process import WorkerDied
 from indexing.sources import display
@@ -66,8 +67,10 @@ class BatchWork:
         *,
         rules: Rules,
         gate: Gate,
+        meter: IngestMeter | None = None,
     ) -> None:
         """Prepare; everything is written under ``run``, and nothing new is begun where ``gate`` says so."""
+        self._meter = meter or IngestMeter()
         self._repository = repository
         self._run = run
         self._writer = writer
@@ -87,11 +90,12 @@ class BatchWork:
         async with asyncio.TaskGroup() as group:
             committing: asyncio.Task[None] | None = None
             while await self._may_begin(batches, number):
-                has_worker = False
+                has_worker, asked = False, monotonic()
                 self._gate.are_several = pool.permits.limit > 1
                 try:
                     async with pool.lend(self._gate) as lent:
                         has_worker = True
+                        self._meter.worker_wait_seconds += monotonic() - asked
                         committing = await self._work(batches, lent, group, committing, number)
                 except Exception as error:
                     # With a batch in hand the failure is the job's; without one another task may do what is left.
@@ -100,13 +104,19 @@ class BatchWork:
                     self._gate.go_on_sequentially(str(error))
 
     async def _may_begin(self, batches: ClosableQueue[Batch], number: int) -> bool:
-        while await batches.ready():
+        while await self._has_batch(batches):
             if number and self._gate.is_sequential:
                 return False
             if self._gate.is_open:
                 return True
             await self._gate.opened()
         return False
+
+    async def _has_batch(self, batches: ClosableQueue[Batch]) -> bool:
+        began = monotonic()
+        is_there = await batches.ready()
+        self._meter.work_wait_seconds += monotonic() - began
+        return is_there
 
     async def _work(
         self,
@@ -129,7 +139,9 @@ class BatchWork:
             await lent.weigh()
             reports = await self._reports(lent.worker, batch.tasks, task, None if following is None else following[1])
             if committing is not None:
+                began = monotonic()
                 await committing
+                self._meter.writer_wait_seconds += monotonic() - began
             committing = group.create_task(self._commit_batch(reports, batch.id), name="commit")
             if following is None and self._may_go_on(lent, number):
                 following = self._next(batches)
@@ -200,6 +212,7 @@ class BatchWork:
             detail = f"ended its worker process {deaths} times; set aside until it changes"
             return FileReport(failure=Failure(task.place, "poison", detail))
         without_parsing = deaths == POISON_DEATHS - 1 or death.cause == "cpu_deadline"
+        self._meter.retries += 1
         alone = self._task([task], "windows" if without_parsing else "syntax")
         ((_, report),) = await self._reports(worker, [task], alone)
         return report
@@ -213,6 +226,7 @@ class BatchWork:
         for _ in range(READ_AGAIN_MOST):
             if not tasks:
                 return
+            self._meter.read_again += len(tasks)
             tasks = await self._commit(await self._reports(worker, tasks), None)
         detail = "another change of its entry came first each time"
         await self.apply([Failure(task.place, "changing", detail) for task in tasks])

@@ -144,7 +144,15 @@ class IndexJob:
             )
         )
         self.run_record = run
-        work = BatchWork(repository, run, self._writer, self.counters, rules=self._settings.rules, gate=self.gate)
+        work = BatchWork(
+            repository,
+            run,
+            self._writer,
+            self.counters,
+            rules=self._settings.rules,
+            gate=self.gate,
+            meter=self._pool.meter,
+        )
         try:
             root, extent = Path(os.fsdecode(repository.root.path)), Extent(run.paths)
             scan = await asyncio.to_thread(Scan, root, self._settings.rules, extent)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from indexing.ingest.stage_meters import IngestMeter
 from indexing.ingest.worker_meter import WorkerMeter
 from indexing.ingest.worker_process import WorkerProcess
 from indexing.memory import rss_of
@@ -78,6 +79,8 @@ class WorkerPool:
         self._lent: list[WorkerProcess] = []
         self._meters: list[WorkerMeter] = []
         self._ending: set[asyncio.Future[None]] = set()
+        self.meter = IngestMeter()
+        """Of all tasks that borrow workers."""
 
     @property
     def permits(self) -> Permits:

@@ -41,9 +41,7 @@ class TreeScan:
 
     async def tasks(self, reader: Reader) -> AsyncIterator[list[FileTask]]:
         """Walk the tree; yield what must be read, as it is found."""
-        known = await reader.known_files(self._snapshot_id)
-        extent = self._scan.extent
-        self._known = known if extent.is_whole else {path: each for path, each in known.items() if extent.covers(path)}
+        self._known = await reader.known_files(self._snapshot_id, self._scan.extent.paths)
         self._poisoned = await reader.poisoned(self._snapshot_id, POISON_DEATHS)
         findings = iter(self._scan)
         while page := await asyncio.to_thread(lambda: list(islice(findings, FINDINGS_A_HOP))):

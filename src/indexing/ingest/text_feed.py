@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import structlog
 
+from indexing.ingest.commit_pace import commit_patience
+from indexing.ingest.stage_meters import FeedMeter
 from indexing.ingest.text_documents import documents_of_commit, documents_of_rows
 from storage import (
     TEXT_SCHEMA_VERSION,
@@ -47,8 +49,6 @@ QUEUED_COMMITS = 16
 CHUNKS_A_PAGE = 2_000
 CHUNKS_A_TURN = 500
 ROOM_POLL_SECONDS = 1.0
-COMMIT_SHARE = 6
-"""Wait at least this many times as long as the last commit took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class TextFeed:
         self._settled = asyncio.Event()
         self._settled.set()
         self._failure: BaseException | None = None
-        self.commits = 0
+        self.meter = FeedMeter()
         self.rebuilt = ""
         """Why the index was rebuilt at the start; empty if it was not."""
 
@@ -148,11 +148,13 @@ class TextFeed:
     async def _put(self, change: NewChunks | Collected) -> None:
         self._handed_in += 1
         self._settled.clear()
+        handed = _Handed(change, monotonic())
         try:
-            await self._queue.put(_Handed(change, monotonic()))
+            await self._queue.put(handed)
         except QueueClosed:
             self._check()
             raise
+        self.meter.hand_in_wait_seconds += monotonic() - handed.since
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -236,7 +238,7 @@ class TextFeed:
             self._taken += len(group)
             if group and deadline is None:
                 # What came during the last commit has waited as long as that took.
-                deadline = group[0].since + self._patience()
+                deadline = group[0].since + commit_patience(self._interval, self._commit_seconds)
             try:
                 await self._in_thread(partial(self._apply, group))
                 if deadline is not None and monotonic() >= deadline:
@@ -247,13 +249,6 @@ class TextFeed:
                 deadline = None
         if deadline is not None:
             await self._commit_and_tell()
-
-    def _patience(self) -> float:
-        """Return how long a change may wait for its commit to begin: under load a quarter longer than the interval.
-
-        A commit writes a segment, and small segments are merged again and again: committing must not become the work.
-        """
-        return min(1.25 * self._interval, max(self._interval, COMMIT_SHARE * self._commit_seconds))
 
     async def _next(self, deadline: float | None) -> list[_Handed] | None:
         """Return what has been handed in, nothing at the deadline, None when there will be no more."""
@@ -273,7 +268,8 @@ class TextFeed:
         began = monotonic()
         await self._in_thread(self._commit)
         self._commit_seconds = monotonic() - began
-        self.commits += 1
+        self.meter.commits += 1
+        self.meter.commit_seconds += self._commit_seconds
         added, self._uncommitted = self._uncommitted, Counter()
         if self._on_searchable is not None and added:
             self._on_searchable(added)
@@ -281,12 +277,14 @@ class TextFeed:
 
     async def _recover(self, error: TextIndexError) -> None:
         """Open the index again and catch up from the catalog, as soon as there is room."""
+        self.meter.errors += 1
         log.warning("text.failed", path=str(self._path), error=str(error))
         while True:
             try:
                 await self._in_thread(self.index.close)
             except TextIndexError as close_error:
                 log.info("text.close_failed", error=str(close_error))
+            self.meter.retries += 1
             try:
                 await self._open()
             except TextIndexError as again:
@@ -309,16 +307,20 @@ class TextFeed:
         return free.f_bavail * free.f_frsize < self._heap_bytes
 
     def _apply(self, group: Sequence[_Handed]) -> None:
+        began = monotonic()
         for change in (handed.change for handed in group):
             reach("text.apply")
             if isinstance(change, Collected):
                 self.index.delete(change.chunk_ids)
+                self.meter.deletions += len(change.chunk_ids)
                 self._applied_deletion = max(self._applied_deletion, change.last_deletion)
             elif change.first_chunk_id > self._applied_chunk:
                 documents = documents_of_commit(change)
                 self.index.add(documents)
                 self._applied_chunk = change.first_chunk_id + len(documents) - 1
                 self._uncommitted[change.repository] += len(documents)
+                self.meter.chunks += len(documents)
+        self.meter.apply_seconds += monotonic() - began
 
     def _add_rows(self, chunks: Sequence[StoredChunk], texts: Mapping[int, bytes]) -> None:
         reach("text.catch_up")

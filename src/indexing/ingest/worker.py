@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from indexing.ingest.messages import LENGTH_BYTES, READY, FileReport, decode_batch, decode_setup, encode_frame
 from indexing.ingest.prepare import prepare_file
+from indexing.printable import printable
 from indexing.sources import DirectoryHandles
 from storage import Failure, KnownCuts, reach
 
@@ -92,8 +93,15 @@ def _prepare(
             zstd_level=setup.zstd_level,
         )
     except Exception as error:  # noqa: BLE001  (task boundary: a defect costs this file only, and is told)
-        traceback.print_exc()
+        _tell_of_defect()
         return FileReport(failure=Failure(task.place, "internal", f"{type(error).__name__}: {error}"))
+
+
+def _tell_of_defect() -> None:
+    """Write the traceback to standard error, line by line printable: its message may quote what is in a file."""
+    lines = traceback.format_exc().rstrip("\n").split("\n")
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
+    sys.stderr.flush()
 
 
 def _end_with_parent() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from indexing.search.fuse import Fused, Leg, fuse
@@ -62,9 +62,15 @@ class _Words:
     text: TextHits = NO_HITS
     names: TextHits = NO_HITS
     paths: TextHits = NO_HITS
-    defined: Mapping[int, tuple[Definition, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the catalog says of what the legs found."""
+
+    rows: Rows
+    defined: Mapping[int, tuple[Definition, ...]]
     """by chunk, of those that the name leg found"""
-    rows: Rows = field(default_factory=Rows)
 
 
 class _Legs:
@@ -105,10 +111,13 @@ class _Legs:
         """Why a leg gave nothing, or not all it could."""
         return self._vectors.degraded if self._vectors else ()
 
-    @property
-    def rows(self) -> Rows:
-        """What the catalog says of all that was found."""
-        return self.words.rows.merged(self.near.rows)
+    def known(self, connection: sqlite3.Connection) -> _Known:
+        """Ask the catalog about all that was found."""
+        words = self.words
+        found = {hit.chunk_id: hit.cut_id for leg in (words.text, words.names, words.paths) for hit in leg.hits}
+        names = [hit.chunk_id for hit in words.names.hits]
+        defined = hits.definitions_in(connection, names) if names else {}
+        return _Known(rows_of(connection, found, self._filters).merged(self.near.rows), defined)
 
     async def begin(self, limit: int, neighbours: int) -> None:
         """Search with every leg at once."""
@@ -147,34 +156,41 @@ class _Legs:
         return not self._by_words or (self.words.text.exhausted and self.words.names.exhausted)
 
     async def _widen_words(self) -> None:
-        # All in one thread: a search of words takes a dozen steps, and to change threads costs as much as some of them.
-        self.words = await self._catalog.read(self._search_words)
-        self._paths_known = True
+        # Two threads, as most of both is spent in tantivy and SQLite; more would cost more than they gain.
+        if self._paths_known:
+            # The files found by their paths are the same however far the other legs go.
+            self.words = await asyncio.to_thread(self._search_text)
+            return
+        words, paths = await asyncio.gather(
+            asyncio.to_thread(self._search_text), self._catalog.read(self._search_paths)
+        )
+        self.words, self._paths_known = replace(words, paths=paths), True
 
     async def _widen_vectors(self, leg: VectorLeg) -> None:
         self.near = await leg.nearest(self._neighbours)
 
-    def _search_words(self, connection: sqlite3.Connection) -> _Words:
-        index, filters, clauses = self._index, self._filters, self._clauses
-        text = text_leg(index, clauses, filters, self._limit)
-        names = name_leg(index, self._query, filters, self._limit)
-        # The files found by their paths are the same however far the other legs go.
-        paths = self.words.paths if self._paths_known else path_leg(connection, index, self._query, clauses, filters)
-        found = {hit.chunk_id: hit.cut_id for leg in (text, names, paths) for hit in leg.hits}
-        defined = hits.definitions_in(connection, [hit.chunk_id for hit in names.hits]) if names.hits else {}
-        return _Words(text, names, paths, defined, rows_of(connection, found, filters))
+    def _search_text(self) -> _Words:
+        index, filters = self._index, self._filters
+        text = text_leg(index, self._clauses, filters, self._limit)
+        return _Words(text, name_leg(index, self._query, filters, self._limit), self.words.paths)
+
+    def _search_paths(self, connection: sqlite3.Connection) -> TextHits:
+        return path_leg(connection, self._index, self._query, self._clauses, self._filters)
 
 
 async def _filters(request: SearchRequest, catalog: Reader) -> Filters:
     languages = frozenset(request.languages) or None
-    paths = path_filter(request.path_globs)
-    if paths is None:
+    if not request.path_globs:
         return Filters(request.repositories, languages, None, None)
-    cut_ids = await catalog.read(
-        lambda connection: hits.cuts_under(connection, paths.prefixes, request.repositories, paths.accepts)
-    )
-    allowed = tuple(cut_ids) if len(cut_ids) <= request.max_allowed_ids else None
-    return Filters(request.repositories, languages, paths, allowed)
+
+    def look_up(connection: sqlite3.Connection) -> Filters:
+        paths = path_filter(request.path_globs)
+        assert paths is not None  # noqa: S101  (there are globs)
+        cut_ids = hits.cuts_under(connection, paths.prefixes, request.repositories, paths.accepts)
+        allowed = tuple(cut_ids) if len(cut_ids) <= request.max_allowed_ids else None
+        return Filters(request.repositories, languages, paths, allowed)
+
+    return await catalog.read(look_up)
 
 
 def _page(connection: sqlite3.Connection, legs: _Legs, query: Query, request: SearchRequest) -> SearchResult | None:
@@ -182,8 +198,9 @@ def _page(connection: sqlite3.Connection, legs: _Legs, query: Query, request: Se
 
     All in one thread beside the event loop: it takes milliseconds, and each change of threads a fraction of one.
     """
-    shown = legs.rows.shown()
-    defined = {chunk_id: found for chunk_id, found in legs.words.defined.items() if chunk_id in shown.chunks}
+    known = legs.known(connection)
+    shown = known.rows.shown()
+    defined = {chunk_id: found for chunk_id, found in known.defined.items() if chunk_id in shown.chunks}
     fused = fuse(
         (
             Leg("text", shown.only(legs.words.text.scores()), LEG_WEIGHTS["text"]),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
+
+from indexing.search.records import LegPlace
 
 RANK_CONSTANT: Final = 60
 """k of Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
@@ -22,14 +24,6 @@ class Leg:
     scores: Mapping[int, float]
     """by chunk id, higher is better"""
     weight: float = 1.0
-
-
-class LegPlace(NamedTuple):
-    """Where a leg placed a chunk."""
-
-    rank: int
-    """1-based; equal scores share the best rank"""
-    score: float
 
 
 # Hundreds are made for one search: a struct is made several times as fast as a dataclass.

@@ -17,6 +17,7 @@ import msgspec
 
 from indexing.search.parts import identifier_words
 from indexing.search.query import QueriedName, Query, run_together
+from indexing.search.records import MAX_HITS_A_FILE
 from storage import Definition, FoundChunk, PlaceShown
 
 
@@ -52,7 +53,6 @@ class Factors:
 
 
 FACTORS: Final = Factors()
-MAX_HITS_A_FILE: Final = 3
 WRONG_CASE_FIT: Final = 0.8
 """How well a definition fits a queried name that is written in another case."""
 JOINED_FIT: Final = 0.5

@@ -1,13 +1,12 @@
-"""What a search is asked and what it answers."""
+"""What is searched for and what is found. Loads nothing else: whoever shows an answer need not be able to search."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 from indexing.search.errors import BadRequest
-from indexing.search.fuse import LegPlace
-from indexing.search.rank import MAX_HITS_A_FILE
 
 HIT_SCHEMA: Final = 1
 """Version of a hit's JSON: raised when a key changes its meaning or goes; new keys may come without."""
@@ -19,6 +18,7 @@ MAX_QUERY_CHARACTERS: Final = 10_000
 MAX_K: Final = 200
 MAX_FILTERS: Final = 100
 MAX_SNIPPET_LINES: Final = 200
+MAX_HITS_A_FILE: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,14 @@ class SearchRequest:
             raise BadRequest(f"more than {MAX_FILTERS} path or language filters; use fewer")
 
 
+class LegPlace(NamedTuple):
+    """Where a leg placed a chunk."""
+
+    rank: int
+    """1-based; equal scores share the best rank"""
+    score: float
+
+
 @dataclass(frozen=True, slots=True)
 class SnippetLine:
     """One line of a snippet."""
@@ -81,6 +89,12 @@ class Scores:
     legs: dict[str, LegPlace] = field(default_factory=dict)
     factors: dict[str, float] = field(default_factory=dict)
     """by reason, those that are not 1"""
+
+    @classmethod
+    def from_json(cls, total: float, value: Mapping[str, Any]) -> Self:
+        """Take back what ``Hit.to_json`` made."""
+        legs = {name: LegPlace(place["rank"], place["score"]) for name, place in value["legs"].items()}
+        return cls(total, value["fusion"], legs, dict(value["factors"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +158,28 @@ class Hit:
             "stale": self.stale,
         }
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Take back what ``to_json`` made; keys that are not known are passed over."""
+        snippet = tuple(
+            SnippetLine(line["line"], line["text"], tuple((start, end) for start, end in line["matches"]))
+            for line in value["snippet"]
+        )
+        taken = {name: value[name] for name in _PLAIN_KEYS}
+        return cls(
+            **taken,
+            path_b64=value.get("path_b64"),
+            also_at=tuple(value["also_at"]),
+            snippet=snippet,
+            scores=Scores.from_json(value["score"], value["scores"]),
+        )
+
+
+_PLAIN_KEYS = (
+    "repository", "root", "snapshot", "path", "start_line", "end_line", "symbol", "kind", "scope", "signature",
+    "language", "text", "indexed_hash", "stale",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
@@ -165,3 +201,82 @@ class SearchResult:
             "degraded": list(self.degraded),
             "hits": [hit.to_json() for hit in self.hits],
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Take back what ``to_json`` made; keys that are not known are passed over."""
+        hits = tuple(Hit.from_json(each) for each in value["hits"])
+        return cls(hits, value["complete"], tuple(value["degraded"]))
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarResult:
+    """What is like a piece of code, nearest first."""
+
+    path: str
+    start_line: int
+    """of the chunk that was compared; 1-based, inclusive"""
+    end_line: int
+    symbol: str
+    found: SearchResult
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        to = {"path": self.path, "start_line": self.start_line, "end_line": self.end_line, "symbol": self.symbol}
+        return {"schema": HIT_SCHEMA, "to": to, **self.found.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Take back what ``to_json`` made; keys that are not known are passed over."""
+        to = value["to"]
+        return cls(to["path"], to["start_line"], to["end_line"], to["symbol"], SearchResult.from_json(value))
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolHit:
+    """One definition."""
+
+    name: str
+    kind: str
+    scope: str
+    signature: str
+    """its first line, or the signature that the cutter took from it"""
+    repository: str
+    root: str
+    snapshot: str
+    path: str
+    path_b64: str | None
+    start_line: int
+    """1-based"""
+    end_line: int
+    """inclusive"""
+    language: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The definition as plain JSON values."""
+        return {"schema": HIT_SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Take back what ``to_json`` made; keys that are not known are passed over."""
+        taken: dict[str, Any] = {name: value.get(name) for name in cls.__slots__}
+        return cls(**taken)
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolResult:
+    """Definitions, best first."""
+
+    definitions: tuple[SymbolHit, ...]
+    complete: bool
+    """False when there are too many definitions of the name to look at them all"""
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        definitions = [each.to_json() for each in self.definitions]
+        return {"schema": HIT_SCHEMA, "complete": self.complete, "definitions": definitions}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Take back what ``to_json`` made; keys that are not known are passed over."""
+        return cls(tuple(SymbolHit.from_json(each) for each in value["definitions"]), value["complete"])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from indexing.search.errors import BadRequest, VectorSearchUnavailable
 from indexing.search.fuse import Fused, Leg, fuse
 from indexing.search.legs import Filters
 from indexing.search.present import Found, Manner, present, printable_path
 from indexing.search.rank import Candidate, Ranked
-from indexing.search.records import HIT_SCHEMA, MAX_FILTERS, MAX_K, SearchResult
+from indexing.search.records import MAX_FILTERS, MAX_K, SearchResult, SimilarResult
 from indexing.search.vector_leg import LAST_NEIGHBOURS, Neighbours, VectorSearch, VectorSource, neighbours_of
 from storage import VectorStoreError, hits
 
@@ -48,23 +48,6 @@ class SimilarRequest:
             raise BadRequest(f"k is {self.k}, it must be between 1 and {MAX_K}")
         if len(self.languages) > MAX_FILTERS:
             raise BadRequest(f"more than {MAX_FILTERS} language filters; use fewer")
-
-
-@dataclass(frozen=True, slots=True)
-class SimilarResult:
-    """What is like a piece of code, nearest first."""
-
-    path: str
-    start_line: int
-    """of the chunk that was compared; 1-based, inclusive"""
-    end_line: int
-    symbol: str
-    found: SearchResult
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as plain JSON values."""
-        to = {"path": self.path, "start_line": self.start_line, "end_line": self.end_line, "symbol": self.symbol}
-        return {"schema": HIT_SCHEMA, "to": to, **self.found.to_json()}
 
 
 async def search_similar(request: SimilarRequest, *, catalog: Reader, vectors: VectorSource | None) -> SimilarResult:

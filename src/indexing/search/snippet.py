@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from itertools import accumulate
 from operator import or_
@@ -32,6 +32,7 @@ class Highlighter:
         self._words = words
         # Sets of words are numbers with a bit for each: a hundred are joined for a snippet.
         self._bits = {word: 1 << number for number, word in enumerate(words)}
+        self._shortest = _without_longer(words)
         self._values: dict[int, float] = {}
         self._sets: dict[str, int] = {}
         """the words in each identifier of a line that holds one"""
@@ -108,7 +109,7 @@ class Highlighter:
         whole = "\n".join(texts).lower()
         begins: list[int] = []
         numbers = set()
-        for word in self._words:
+        for word in self._shortest:
             at = whole.find(word)
             if at >= 0 and not begins:
                 begins = [0, *accumulate(len(text) + 1 for text in whole.split("\n"))]
@@ -142,3 +143,12 @@ class Highlighter:
             if part in self._words and at <= len(token):
                 found.append((begin, at, part))
         return tuple(found)
+
+
+def _without_longer(words: Iterable[str]) -> list[str]:
+    """The words that hold no other one: where they do not stand, none of the others does."""
+    shortest: list[str] = []
+    for word in sorted(words, key=len):
+        if not any(other in word for other in shortest):
+            shortest.append(word)
+    return shortest

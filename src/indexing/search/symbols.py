@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from indexing.search.errors import BadRequest
 from indexing.search.present import printable_path, signatures_in
 from indexing.search.query import QueriedName, queried_name
 from indexing.search.rank import WRONG_CASE_FIT, match_of, place_penalty
-from indexing.search.records import HIT_SCHEMA, MAX_K
+from indexing.search.records import MAX_K, SymbolHit, SymbolResult
 from indexing.sources.paths import display
 from storage import Definition, FoundChunk, PlaceShown, TextClause, TextQuery, hits
 
@@ -27,45 +27,6 @@ MAX_NAME_CHARACTERS: Final = 500
 MAX_DEFINING_CHUNKS: Final = 5_000
 MAX_NAMES_BY_PREFIX: Final = 200
 _BREAK = re.compile(rb"\r\n|\n|\r")
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolHit:
-    """One definition."""
-
-    name: str
-    kind: str
-    scope: str
-    signature: str
-    """its first line, or the signature that the cutter took from it"""
-    repository: str
-    root: str
-    snapshot: str
-    path: str
-    path_b64: str | None
-    start_line: int
-    """1-based"""
-    end_line: int
-    """inclusive"""
-    language: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The definition as plain JSON values."""
-        return {"schema": HIT_SCHEMA, **asdict(self)}
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolResult:
-    """Definitions, best first."""
-
-    definitions: tuple[SymbolHit, ...]
-    complete: bool
-    """False when there are too many definitions of the name to look at them all"""
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as plain JSON values."""
-        definitions = [each.to_json() for each in self.definitions]
-        return {"schema": HIT_SCHEMA, "complete": self.complete, "definitions": definitions}
 
 
 @dataclass(frozen=True, slots=True)

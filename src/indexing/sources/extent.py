@@ -22,6 +22,11 @@ class Extent:
         """Whether nothing is left out."""
         return self._paths is None
 
+    @property
+    def paths(self) -> tuple[bytes, ...] | None:
+        """The paths, sorted; None is the whole tree."""
+        return None if self._paths is None else tuple(self._sorted)
+
     def covers(self, path: bytes) -> bool:
         """Return whether a path is one of these, or lies below one."""
         if self._paths is None or path in self._paths:

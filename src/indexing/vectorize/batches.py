@@ -37,6 +37,11 @@ def take(points: Iterable[PendingPoint], most: int, most_bytes: int) -> list[Pen
     return taken
 
 
+def text_hash(text: str) -> bytes:
+    """Return under which hash the embedding cache keeps the vector of a text."""
+    return blake2b(text.encode(), digest_size=HASH_BYTES).digest()
+
+
 def compose(points: list[PendingPoint], texts: Mapping[int, bytes]) -> tuple[Work, dict[bytes, str]]:
     """Cut the pieces of points out of ``texts`` ({cut id: UTF-8}); returns the batch and its texts by their hash."""
     pieces = [texts[point.cut_id][point.start_byte : point.end_byte].decode("utf-8", "replace") for point in points]
@@ -44,7 +49,7 @@ def compose(points: list[PendingPoint], texts: Mapping[int, bytes]) -> tuple[Wor
     by_hash: dict[bytes, str] = {}
     for point, piece in zip(points, pieces, strict=True):
         text = embedded_text(scope=point.scope, symbol=point.symbol, piece=piece)
-        digest = blake2b(text.encode(), digest_size=HASH_BYTES).digest()
+        digest = text_hash(text)
         hashes.append(digest)
         by_hash[digest] = text
     return Work(points, pieces, hashes), by_hash

@@ -7,10 +7,12 @@ Nothing else is sent until it cannot take effect any more; then the store is ask
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import structlog
 
+from indexing.vectorize.work_meter import VectorWork
 from storage import VectorBatch, VectorStoreUnavailable
 
 if TYPE_CHECKING:
@@ -38,8 +40,10 @@ class Patience:
         *,
         pause: Callable[[float], Awaitable[None]],
         tell: Callable[[str], None],
+        meter: VectorWork | None = None,
     ) -> None:
         """Prepare; ``pause`` waits for seconds, ``tell`` is given the reason, and an empty one when it is over."""
+        self._meter = meter or VectorWork()
         self._settings = settings
         self._pause = pause
         self._tell = tell
@@ -69,15 +73,18 @@ class Patience:
             log.warning("vectors.store_waits", reason=reason)
         self._attempts += 1
         self._tell(reason)
+        began = monotonic()
         pausing = asyncio.ensure_future(self._pause(seconds))
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait({pausing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._meter.store_wait_seconds += monotonic() - began
             pausing.cancel()
             stopping.cancel()
         if self._stopping.is_set():
             raise Interrupted(reason)
+        self._meter.store_retries += 1
 
 
 class Delivery:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from embeddings import EncodeFailed
+from indexing.vectorize.work_meter import VectorWork
 from storage import DimensionMismatch
 
 if TYPE_CHECKING:
@@ -27,14 +28,15 @@ Outcome: TypeAlias = "tuple[dict[bytes, Vectors], dict[bytes, str]]"
 """({hash: (dimension,) vector}, {hash: why there is none})"""
 
 
-async def encode_texts(encoder: Encoder, texts: Mapping[bytes, str]) -> Outcome:
+async def encode_texts(encoder: Encoder, texts: Mapping[bytes, str], meter: VectorWork | None = None) -> Outcome:
     """Encode texts by their hash; a call that fails is repeated with each half of its texts, down to single ones.
 
-    Raises ``EncodeFailed`` where `PROBE` fails as well: then no text is to blame, and none is refused; and
-    ``DimensionMismatch`` where the encoder is not what it says.
+    What was repeated and refused is counted in ``meter``. Raises ``EncodeFailed`` where `PROBE` fails as well: then no
+    text is to blame, and none is refused; and ``DimensionMismatch`` where the encoder is not what it says.
     """
     vectors: dict[bytes, Vectors] = {}
     refused: dict[bytes, str] = {}
+    meter = meter or VectorWork()
     todo = [list(texts)]
     while todo:
         hashes = todo.pop()
@@ -42,6 +44,7 @@ async def encode_texts(encoder: Encoder, texts: Mapping[bytes, str]) -> Outcome:
             rows = await encoder.encode([texts[each] for each in hashes], "document")
         except EncodeFailed as error:
             if len(hashes) > 1:
+                meter.encode_retries += 1
                 middle = math.ceil(len(hashes) / 2)
                 todo += [hashes[middle:], hashes[:middle]]
                 continue
@@ -60,6 +63,7 @@ async def encode_texts(encoder: Encoder, texts: Mapping[bytes, str]) -> Outcome:
                 vectors[each] = row
             else:
                 refused[each] = NOT_FINITE
+    meter.encode_errors += len(refused)
     return vectors, refused
 
 

@@ -13,10 +13,12 @@ from embeddings import EmbeddingsError, ModelRefused
 from indexing.vectorize.deliver import Interrupted, Patience
 from indexing.vectorize.records import VectorProgress
 from indexing.vectorize.vectorizer import Vectorizer
+from indexing.vectorize.warmth import Warmth
+from indexing.vectorize.work_meter import VectorWork
 from storage import CollectionSpec, VectorStoreDamaged, VectorStoreError, VectorStoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from embeddings import Encoder
     from indexing.vectorize.records import VectorizeSettings
@@ -30,16 +32,26 @@ MOST_REFILLS = 3
 
 
 @dataclass(frozen=True, slots=True)
+class StoreInUse:
+    """A vector store, and how it is filled."""
+
+    store: VectorStore
+    settings: VectorizeSettings
+    name_serving: Callable[[str], Awaitable[None]] | None = None
+    """Gives the collection that serves the name by which others find it, where the store knows such names."""
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the collections of one owner have in common."""
 
-    store: VectorStore
+    stores: Mapping[str, StoreInUse]
+    """by the name that the catalog has for each"""
     cache: VectorCache
     writer: Writer
     reader: Reader
     incarnation: Incarnation
     open_encoder: Callable[[CollectionRow], Awaitable[Encoder]]
-    settings: VectorizeSettings
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -51,11 +63,16 @@ class Keeper:
         self.row = row
         self.collection: Collection | None = None
         self.encoder: Encoder | None = None
+        self.warmth: Warmth | None = None
+        """Of the encoder."""
+        self.work = VectorWork()
         self.problem = ""
         """Why there are no vectors to search, or no new ones; empty while all is well."""
         self.looked = asyncio.Event()
         """Set after the first attempt to open the collection."""
         self._around = around
+        in_use = around.stores[row.store]
+        self._store, self._settings = in_use.store, in_use.settings
         self._vectorizer: Vectorizer | None = None
         self._failure: Exception | None = None
         self._started = asyncio.Event()
@@ -63,7 +80,7 @@ class Keeper:
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
-        self._patience = Patience(around.settings, pause=around.pause, tell=self._tell)
+        self._patience = Patience(self._settings, pause=around.pause, tell=self._tell, meter=self.work)
 
     @property
     def progress(self) -> VectorProgress | None:
@@ -131,6 +148,9 @@ class Keeper:
 
     async def close_encoder(self) -> None:
         """Free the model."""
+        warmth, self.warmth = self.warmth, None
+        if warmth is not None:
+            await warmth.aclose()
         encoder, self.encoder = self.encoder, None
         if encoder is not None:
             await encoder.aclose()
@@ -151,6 +171,7 @@ class Keeper:
             self._patience.answered()
             if self.encoder is None:
                 self.encoder = await self._open_encoder()
+                self.warmth = Warmth(self.encoder)
             self.problem = ""
             self.looked.set()
             return not self._stopping
@@ -171,11 +192,11 @@ class Keeper:
 
     async def _open_or_make_anew(self, spec: CollectionSpec) -> Collection:
         try:
-            return await self._around.store.open(spec)
+            return await self._store.open(spec)
         except VectorStoreDamaged as error:
             log.warning("vectors.dropped_damaged", collection=spec.name, error=str(error))
-            await self._around.store.drop(spec.name)
-            return await self._around.store.open(spec)
+            await self._store.drop(spec.name)
+            return await self._store.open(spec)
 
     async def _fill(self) -> bool:
         """Run a vectorizer to its end; True if the collection turned out to be damaged and is to be filled again."""
@@ -190,7 +211,8 @@ class Keeper:
             reader=around.reader,
             cache=around.cache,
             incarnation=around.incarnation,
-            settings=around.settings,
+            settings=self._settings,
+            work=self.work,
             pause=around.pause,
         )
         async with vectorizer:
@@ -208,5 +230,5 @@ class Keeper:
         self.collection = None
         await self.unused()
         log.warning("vectors.dropped_damaged", collection=self.row.name, error=self.problem)
-        await around.store.drop(self.row.name)
+        await self._store.drop(self.row.name)
         return True

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from indexing.vectorize.records import State, VectorProgress
+from indexing.vectorize.work_meter import VectorWork
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 SMOOTHING = 0.5
 """Weight of the latest batch in the rate; the first one is slow because it loads the model."""
@@ -24,8 +26,9 @@ COUNTING_SHARE = 50
 class Meter:
     """Counters of one collection, and the state it is in."""
 
-    def __init__(self) -> None:
-        """Begin in state ``starting``."""
+    def __init__(self, work: VectorWork | None = None) -> None:
+        """Begin in state ``starting``; what is done is added to ``work``, which may have a longer life."""
+        self.work_done = work or VectorWork()
         self._state: State = "starting"
         self._detail = ""
         self._waiting = ""
@@ -91,14 +94,33 @@ class Meter:
     def encoded_texts(self, texts: int, seconds: float) -> None:
         """Count texts that went through the encoder."""
         self._encoded += texts
+        self.work_done.encoded += texts
+        self.work_done.encode_seconds += seconds
         rate = texts / max(seconds, 1e-6)
         former = self.texts_a_second
         self.texts_a_second = rate if former is None else SMOOTHING * rate + (1 - SMOOTHING) * former
+
+    def count_cached(self, vectors: int) -> None:
+        """Count vectors that needed no encoding."""
+        self.from_cache += vectors
+        self.work_done.from_cache += vectors
+
+    @contextmanager
+    def storing(self) -> Iterator[None]:
+        """Measure a call of the store, waits for it left out."""
+        work = self.work_done
+        began, waited = monotonic(), work.store_wait_seconds
+        try:
+            yield
+        finally:
+            work.store_seconds += monotonic() - began - (work.store_wait_seconds - waited)
 
     def settled(self, *, stored: int, failed: int) -> None:
         """Count points that have left the backlog."""
         self._stored += stored
         self._failed += failed
+        self.work_done.stored += stored
+        self.work_done.store_errors += failed
         self._pending -= stored + failed
 
     def _pause_clock(self) -> None:

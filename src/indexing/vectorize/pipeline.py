@@ -168,7 +168,7 @@ class Pipeline:
         work.vectors = await self._cache.get(self._row.fingerprint, wanted)
         work.missing = {each: by_hash[each] for each in wanted if each not in work.vectors}
         self._claims.update(dict.fromkeys(work.missing, work))
-        self._meter.from_cache += len(points) - len(work.missing)
+        self._meter.count_cached(len(points) - len(work.missing))
         self._say_if_encoded_again(work)
         return work
 
@@ -200,15 +200,20 @@ class Pipeline:
                         await caching
                     work.caching = caching = group.create_task(self._cache_fresh(work))
                 work.encoded.set()
-                await self._ready.put(work)
+                await self._hand_on(work)
         finally:
             self._encoders -= 1
             if self._encoders == 0:
                 await self._ready.close()
 
+    async def _hand_on(self, work: Work) -> None:
+        began = monotonic()
+        await self._ready.put(work)
+        self._meter.work_done.handing_on_seconds += monotonic() - began
+
     async def _encode_missing(self, work: Work) -> None:
         began = monotonic()
-        work.fresh, work.refused = await encode_texts(self._encoder, work.missing)
+        work.fresh, work.refused = await encode_texts(self._encoder, work.missing, self._meter.work_done)
         self._meter.encoded_texts(len(work.missing), monotonic() - began)
         work.vectors |= work.fresh
         reach("vectorize.encoded")
@@ -239,7 +244,9 @@ class Pipeline:
         self._wake.set()
 
     async def _remove(self, removal: Removal) -> None:
-        await self._delivery.remove([external_id for _, external_id, _ in removal.points])
+        with self._meter.storing():
+            await self._delivery.remove([external_id for _, external_id, _ in removal.points])
+        self._meter.work_done.removed += len(removal.points)
         reach("vectorize.deleted")
         await self._writer.apply(partial(settle, self._row.id, Outcome(removed=removal.points)))
 
@@ -255,7 +262,8 @@ class Pipeline:
         batch = batch_of(work)
         held: frozenset[bytes] = frozenset()
         if batch.ids:
-            held = await self._delivery.store(batch)
+            with self._meter.storing():
+                held = await self._delivery.store(batch)
             reach("vectorize.upserted")
         outcome = Outcome.of(work, held, frozenset(batch.ids), self._attempts, self._settings.most_attempts)
         await self._writer.apply(partial(settle, self._row.id, outcome))

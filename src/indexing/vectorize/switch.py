@@ -1,8 +1,9 @@
 """All collections of an owner: which one serves, which is being built beside it, and the change between them.
 
-A change of the model fills a new collection while the old one serves. When nothing is pending in it, the catalog names
-it as the serving one in one transaction; from then on searches get it, and the old one is dropped once the last search
-in it has ended. Scores of two models never meet: a search is given collection and encoder together, once.
+A change of the model, or of the store, fills a new collection while the old one serves. When nothing is pending in it,
+the catalog names it as the serving one in one transaction; from then on searches get it, and the old one is dropped
+once the last search in it has ended. Scores of two models never meet: a search is given collection and encoder
+together, once.
 """
 
 from __future__ import annotations
@@ -16,16 +17,20 @@ from uuid import uuid4
 
 import structlog
 
+from embeddings import counted
 from indexing.vectorize.keeper import Keeper
+from indexing.vectorize.urgency import Urgency
 from storage import VectorStoreError, add_collection, collections, drop_retired, flip, retry_failed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Coroutine, Iterable
 
-    from embeddings import Encoder
+    from embeddings import Encoder, EncoderCounters
     from indexing.vectorize.keeper import Surroundings
     from indexing.vectorize.records import VectorProgress
-    from storage import Collection, CollectionRow
+    from indexing.vectorize.warmth import Warmth
+    from indexing.vectorize.work_meter import VectorWork
+    from storage import Collection, CollectionRow, VectorStore
 
 log = structlog.get_logger(__name__)
 
@@ -47,15 +52,18 @@ class Serving:
     row: CollectionRow
     collection: Collection
     encoder: Encoder
+    warmth: Warmth
+    progress: VectorProgress | None
+    """None where nothing fills the collection any more"""
 
 
 class VectorService:
     """Keeps the vectors of an owner: one collection serves, at most one is being built."""
 
     def __init__(self, around: Surroundings, *, store_name: str, prefix: str) -> None:
-        """Prepare; ``store_name`` is what the catalog calls the store.
+        """Prepare; ``store_name`` is what the catalog calls the store in which new collections are made.
 
-        Every name in the store that begins with ``prefix`` is ours: what the catalog does not know of is dropped.
+        Every name in a store that begins with ``prefix`` is ours: what the catalog does not know of is dropped.
         """
         self._around = around
         self._store_name = store_name
@@ -66,6 +74,7 @@ class VectorService:
         self._serving: Keeper | None = None
         self._changing = asyncio.Lock()
         self._closing = False
+        self._urgency = Urgency(around.writer, self._pending_collections)
 
     async def __aenter__(self) -> Self:
         """Open what the catalog names, begin to fill it, and drop what it does not name."""
@@ -83,6 +92,7 @@ class VectorService:
     async def __aexit__(self, *_: object) -> None:
         """Finish the batches in hand; cancelled, end at once. Then free the encoders."""
         self._closing = True
+        await self._urgency.aclose()
         for keeper in self._keepers.values():
             keeper.stop_soon()
         try:
@@ -103,6 +113,17 @@ class VectorService:
         return {model: progress for model, progress in found.items() if progress is not None}
 
     @property
+    def work(self) -> dict[str, VectorWork]:
+        """``{model: what was done about its vectors}``, as of now."""
+        return {keeper.row.model: replace(keeper.work) for keeper in self._keepers.values()}
+
+    @property
+    def encoders(self) -> dict[str, EncoderCounters]:
+        """``{model: what its encoder has done}``, queries included, all processes together, as of now."""
+        found = {keeper.row.model: counted(keeper.encoder) for keeper in self._keepers.values()}
+        return {model: counters for model, counters in found.items() if counters is not None}
+
+    @property
     def problems(self) -> dict[str, str]:
         """``{model: what is wrong with its vectors}``, of the serving and of the collection that is built."""
         return {keeper.row.model: keeper.problem for keeper in self._keepers.values() if keeper.problem}
@@ -111,11 +132,20 @@ class VectorService:
     async def searching(self) -> AsyncIterator[Serving | None]:
         """What to search with; it is not dropped before the context ends. None where there is nothing to search."""
         keeper = self._serving
-        if keeper is None or keeper.collection is None or keeper.encoder is None:
+        if keeper is None or keeper.collection is None or keeper.encoder is None or keeper.warmth is None:
             yield None
             return
         async with keeper.used():
-            yield Serving(keeper.row, keeper.collection, keeper.encoder)
+            yield Serving(keeper.row, keeper.collection, keeper.encoder, keeper.warmth, keeper.progress)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no collection at all, neither one that serves nor one that is being built."""
+        return not self._keepers
+
+    def want_first(self, cut_ids: Iterable[int]) -> None:
+        """Let the vectors of some cuts be made before others, where they are pending; returns at once."""
+        self._urgency.raise_soon(tuple(cut_ids))
 
     def nudge(self) -> None:
         """Look at the catalog again: something was committed, or became urgent."""
@@ -153,7 +183,7 @@ class VectorService:
             serving = self._serving
             wanted = None
             for keeper in list(self._keepers.values()):
-                if keeper.row.fingerprint == choice.fingerprint:
+                if (keeper.row.store, keeper.row.fingerprint) == (self._store_name, choice.fingerprint):
                     wanted = keeper
                 elif keeper is not serving:
                     await self._give_up(keeper)
@@ -173,12 +203,18 @@ class VectorService:
             await self._keep(row).looked.wait()
             return row
 
+    def _pending_collections(self) -> list[int]:
+        found = [(each.row.id, each.progress) for each in self._keepers.values()]
+        # Not by the count of what is pending, which is a second old or older.
+        return [row_id for row_id, progress in found if progress is not None and progress.state != "idle"]
+
     def _keep(self, row: CollectionRow) -> Keeper:
         keeper = Keeper(row, self._around)
         self._keepers[row.id] = keeper
         self._tasks[row.id] = asyncio.create_task(keeper.run(), name=f"keep-{row.name}")
         if row.state == "serving":
             self._serving = keeper
+            self._spawn(self._name(keeper))
         else:
             self._spawn(self._change_to(keeper))
         return keeper
@@ -204,8 +240,20 @@ class VectorService:
             keeper.row = replace(keeper.row, state="serving")
             former, self._serving = self._serving, keeper
             log.info("vectors.switched", collection=keeper.row.name)
+            await self._name(keeper)
             if former is not None:
                 await self._give_up(former)
+
+    async def _name(self, keeper: Keeper) -> None:
+        """Let others find the collection that serves. A courtesy: nothing here relies on it."""
+        name_serving = self._around.stores[keeper.row.store].name_serving
+        if name_serving is None:
+            return
+        await keeper.looked.wait()
+        try:
+            await name_serving(keeper.row.name)
+        except VectorStoreError as error:
+            log.info("vectors.not_named", collection=keeper.row.name, error=str(error))
 
     async def _give_up(self, keeper: Keeper) -> None:
         """End a collection that does not serve: its vectors go from the store, then its rows from the catalog."""
@@ -218,7 +266,7 @@ class VectorService:
 
     async def _drop(self, row: CollectionRow) -> None:
         try:
-            await self._around.store.drop(row.name)
+            await self._around.stores[row.store].store.drop(row.name)
         except VectorStoreError as error:
             # The row stays, so that the next start drops it.
             log.warning("vectors.not_dropped", collection=row.name, error=str(error))
@@ -232,13 +280,18 @@ class VectorService:
             for row in rows:
                 if row.state == "retired":
                     await self._drop(row)
-            try:
-                for name in await self._around.store.collections():
-                    if name.startswith(self._prefix) and name not in {row.name for row in rows}:
-                        log.warning("vectors.dropped_unknown", collection=name)
-                        await self._around.store.drop(name)
-            except VectorStoreError as error:
-                log.warning("vectors.not_swept", error=str(error))
+            known = {row.name for row in rows}
+            for in_use in self._around.stores.values():
+                await self._drop_unknown(in_use.store, known)
+
+    async def _drop_unknown(self, store: VectorStore, known: set[str]) -> None:
+        try:
+            for name in await store.collections():
+                if name.startswith(self._prefix) and name not in known:
+                    log.warning("vectors.dropped_unknown", collection=name)
+                    await store.drop(name)
+        except VectorStoreError as error:
+            log.warning("vectors.not_swept", error=str(error))
 
 
 async def _all_done(tasks: list[asyncio.Task[None]]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from embeddings import Encoder
     from indexing.vectorize.vector_cache import VectorCache
+    from indexing.vectorize.work_meter import VectorWork
     from storage import Collection, CollectionRow, Incarnation, Reader, Writer
 
 log = structlog.get_logger(__name__)
@@ -38,17 +39,21 @@ class Vectorizer:
         cache: VectorCache,
         incarnation: Incarnation,
         settings: VectorizeSettings | None = None,
+        work: VectorWork | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Prepare; ``pause`` waits for a number of seconds between attempts at a store that is unavailable."""
+        """Prepare; ``pause`` waits for a number of seconds between attempts at a store that is unavailable.
+
+        What is done is added to ``work``.
+        """
         self.row = row
         self._collection = collection
         self._writer = writer
         self._reader = reader
         self._incarnation = incarnation
         self._settings = settings or VectorizeSettings()
-        self._meter = Meter()
-        self._patience = Patience(self._settings, pause=pause, tell=self._meter.tell)
+        self._meter = Meter(work)
+        self._patience = Patience(self._settings, pause=pause, tell=self._meter.tell, meter=self._meter.work_done)
         self._delivery = Delivery(collection, self._patience)
         self._pipeline = Pipeline(
             row,

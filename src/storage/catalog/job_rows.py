@@ -86,11 +86,17 @@ async def unfinished_jobs(reader: Reader) -> list[JobRow]:
     return [_job(row) for row in rows]
 
 
-async def outcomes_of(reader: Reader, job_id: str, after: bytes, limit: int) -> list[OutcomeRow]:
-    """Return the next outcomes of a job in the order of their paths; begin with ``b""``, go on with the last path."""
+async def outcomes_of(
+    reader: Reader, job_id: str, after: bytes, limit: int, outcome: Outcome | None = None
+) -> list[OutcomeRow]:
+    """Return the next outcomes of a job in the order of their paths; begin with ``b""``, go on with the last path.
+
+    With ``outcome`` only those files are returned to which that happened.
+    """
     rows = await reader.query(
-        "SELECT path, outcome, reason, detail FROM outcomes WHERE job_id = ? AND path > ? ORDER BY path LIMIT ?",
-        (job_id, after, limit),
+        "SELECT path, outcome, reason, detail FROM outcomes WHERE job_id = ?1 AND path > ?2"
+        " AND (?3 IS NULL OR outcome = ?3) ORDER BY path LIMIT ?4",
+        (job_id, after, outcome, limit),
     )
     return [OutcomeRow(*row) for row in rows]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,13 +21,13 @@ from storage.catalog.connection import (
 )
 from storage.catalog.migrations import check_version, schema_version
 from storage.catalog.repositories import repositories
-from storage.errors import CatalogMissing
+from storage.errors import CatalogDamaged, CatalogMissing
 from storage.outlines import unpack_outline
 from storage.records import Stat
 from storage.texts import expand_text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import aiosqlite
@@ -80,16 +80,16 @@ class Reader:
         """Wrap an open connection; use ``open_reader``."""
         self.connection = connection
         self.catalog = catalog
+        self._damage: CatalogDamaged | None = None
+        self._is_damaged = asyncio.Event()
         self._lock = threading.Lock()
         self._kept: list[sqlite3.Connection] | None = []
         """of ``read``, those not in use; None once closed"""
 
     async def query(self, sql: str, parameters: Iterable[object] = ()) -> list[tuple]:  # type: ignore[type-arg]
         """Return all rows of a statement."""
-        try:
+        with self._noticing(), translated(self.catalog):
             return list(await self.connection.execute_fetchall(sql, parameters))  # type: ignore[arg-type]
-        except sqlite3.Error as error:
-            raise translate(error, self.catalog) from error
 
     async def known_files(self, snapshot_id: int, paths: Sequence[bytes] | None = None) -> dict[bytes, KnownFile]:
         """Return what is known of every path of a snapshot; with ``paths``, of those and of what lies below them."""
@@ -122,14 +122,31 @@ class Reader:
 
     async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """Run a reading function on a connection of its own, in a thread."""
-        return await asyncio.to_thread(_read, self.catalog, read)
+        with self._noticing():
+            return await asyncio.to_thread(_read, self.catalog, read)
 
     async def read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         """Run a reading function in a thread, on a connection that is kept for the next one with its page cache.
 
         Several statements in one function cost one change of threads; those of ``query`` cost one each.
         """
-        return await asyncio.to_thread(self._read_on_kept, read)
+        with self._noticing():
+            return await asyncio.to_thread(self._read_on_kept, read)
+
+    async def damaged(self) -> None:
+        """Wait until somebody who read came upon damage; raises it. Whoever owns the catalog then begins anew."""
+        await self._is_damaged.wait()
+        if self._damage is not None:
+            raise self._damage
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        try:
+            yield
+        except CatalogDamaged as error:
+            self._damage = self._damage or error
+            self._is_damaged.set()
+            raise
 
     def close_kept(self) -> None:
         """Close the connections of ``read``; one in use is closed when its function returns."""

@@ -117,6 +117,13 @@ class Writer:
         if self._failure is not None:
             raise self._failure
 
+    async def ended(self) -> None:
+        """Wait until nothing more is written; raises what made it fail."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        if self._failure is not None:
+            raise self._failure
+
     @property
     def waiting(self) -> int:
         """Changes that wait for their turn."""

@@ -27,9 +27,13 @@ _EXISTS = 422
 class WeaviateStore:
     """See ``VectorStore``. Only classes that are named as codetrove names its own are ever seen, let alone changed."""
 
-    def __init__(self, options: WeaviateOptions) -> None:
-        """Prepare; the server is asked when the first collection is. Raises ``VectorsRefused`` for a bad address."""
+    def __init__(self, options: WeaviateOptions, *, reading: bool = False) -> None:
+        """Prepare; the server is asked when the first collection is. With ``reading`` no class is ever made.
+
+        Raises ``VectorsRefused`` for an address that is none.
+        """
         self._options = options
+        self._reading = reading
         self._clients = Clients(options)
         self._pace = Pace(options)
         self._open: dict[str, list[WeaviateCollection]] = {}
@@ -42,6 +46,8 @@ class WeaviateStore:
             client = await self._clients.first()
             with translated(f"the collection {name!r} was to be opened", self._options.url):
                 if not await client.collections.exists(class_of(name)):
+                    if self._reading:
+                        raise VectorStoreUnavailable(f"the collection {name!r} is not in Weaviate yet")
                     await self._create(client, spec)
                 found = await client.collections.use(class_of(name)).config.get()
             check_schema(found.to_dict(), spec, self._options)

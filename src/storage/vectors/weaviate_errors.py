@@ -58,7 +58,8 @@ _DIMENSIONS = re.compile(
 )
 _TOO_LARGE = re.compile(r"larger than max|message.{0,20}too large|exceeds.{0,20}limit", re.IGNORECASE)
 _GONE = re.compile(
-    r"could not find class|class .{1,300} not found|collection .{1,300} (?:not found|does not exist)", re.IGNORECASE
+    r"could not find class|class .{1,300} not (?:found|present)|collection .{1,300} (?:not found|does not exist)",
+    re.IGNORECASE,
 )
 
 
@@ -102,6 +103,8 @@ def kind_of_message(message: str) -> type[VectorStoreError] | None:
     """Return what the server's message on one object means; None where it says nothing that we know."""
     if _PRESSURE.search(message):
         return Pressure
+    if _GONE.search(message):
+        return VectorStoreDamaged
     return DimensionMismatch if _DIMENSIONS.search(message) else None
 
 

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 def test_a_flag_is_stored_until_it_is_unset(run: Run) -> None:
     assert "enable_parallel  false  (from the settings)\n" in run("flags", "list").stdout
-    assert "enable_parallel  true  (stored)\n" in run("flags", "set", "enable_parallel", "true").stdout
+    assert "enable_parallel  true   (stored at 20" in run("flags", "set", "enable_parallel", "true").stdout
     flags = json.loads(run("flags", "list", "--json").stdout)["flags"]
-    assert flags["enable_parallel"] == {"value": True, "stored": True}
-    assert flags["hybrid_search"] == {"value": True, "stored": False}
+    parallel, hybrid = flags["enable_parallel"], flags["hybrid_search"]
+    assert (parallel["value"], parallel["stored"], parallel["changed_by"]) == (True, True, "local")
+    assert (hybrid["value"], hybrid["stored"], hybrid["changed_by"]) == (True, False, "")
     assert "enable_parallel  false  (from the settings)\n" in run("flags", "unset", "enable_parallel").stdout
 
 

@@ -44,8 +44,9 @@ UNMEASURED = {name: value for name, value in os.environ.items() if not name.star
 
 def test_there_are_the_commands_that_are_promised() -> None:
     promised = (
-        "index search similar symbol status forget fsck doctor backup restore config show"
-        " model list model fetch model switch flags list flags set flags unset"
+        "index search similar symbol status serve stop sync mcp init forget fsck doctor backup restore config show"
+        " jobs list jobs show jobs files jobs pause jobs resume jobs cancel jobs watch"
+        " model list model fetch model switch flags list flags set flags unset token create token list token revoke"
     )
     assert " ".join(" ".join(words) for words in COMMANDS) == promised
 

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexing.search.english import STOP_WORDS, variants
+from indexing.search.errors import BadRequest
 from indexing.search.fuse import Leg, fuse
 from indexing.search.globs import path_filter
 from indexing.search.legs import path_score, promising
 from indexing.search.query import QueriedName, analyse
-from indexing.search.rank import MAX_HITS_A_FILE, MAX_MERGED_LINES, Candidate, definition_factor, place_factors, rank
-from indexing.search.records import SnippetLine
+from indexing.search.rank import MAX_MERGED_LINES, Candidate, definition_factor, place_factors, rank
+from indexing.search.records import MAX_HITS_A_FILE, SnippetLine
 from indexing.search.snippet import Highlighter
 from storage import Definition, FoundChunk, PlaceShown, Stat
 
@@ -249,6 +250,19 @@ class TestPathFilter:
         found = path_filter(("**/" * 30 + "*a" * 60 + "b",))
         assert found is not None
         assert not found.accepts(b"a/" * 100 + b"a" * 200)
+
+    @pytest.mark.parametrize("globs", [("*a" * 10,) * 26, ("a" * 500,) * 21])
+    def test_f088_many_globs_are_bounded_together(self, globs: tuple[str, ...]) -> None:
+        assert path_filter(globs[:20]) is not None
+        with pytest.raises(BadRequest, match="path filters"):
+            path_filter(globs)
+
+    def test_any_of_several_globs_may_match(self) -> None:
+        found = path_filter(("*.md", "src/a*", "b|c"))
+        assert found is not None
+        accepted = [b"x/y.md", b"src/ab", b"src/ab/deep.c", b"b|c"]
+        assert all(map(found.accepts, accepted))
+        assert not any(map(found.accepts, [b"x/y.mdx", b"lib/src/ab", b"b", b"c", b""]))
 
     def test_without_globs_there_is_no_filter(self) -> None:
         assert path_filter(()) is None

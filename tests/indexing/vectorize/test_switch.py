@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from embeddings import ModelUnavailable
-from indexing.vectorize.keeper import Surroundings
+from indexing.vectorize.keeper import StoreInUse, Surroundings
 from indexing.vectorize.switch import ModelChoice, VectorService
 from indexing.vectorize.vector_cache import VectorCache
 from storage import (
@@ -57,7 +57,8 @@ async def service(bench: Bench, models: Models) -> AsyncIterator[VectorService]:
     async with Writer(bench.catalog.path) as writer, open_reader(bench.catalog.path) as reader:
         incarnation = await writer.apply(lambda connection: begin_incarnation(connection, now_ms=1))
         async with VectorCache(lambda: EmbeddingCache.open(bench.cache_path)) as cache:
-            around = Surroundings(bench.store, cache, writer, reader, incarnation, models.open, SMALL_BATCHES)
+            stores = {"test": StoreInUse(bench.store, SMALL_BATCHES)}
+            around = Surroundings(stores, cache, writer, reader, incarnation, models.open)
             async with VectorService(around, store_name="test", prefix=PREFIX) as vectors:
                 yield vectors
         await writer.apply(lambda connection: end_incarnation(connection, incarnation.id, now_ms=2))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import os
-import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +11,7 @@ from typing import TypeAlias
 import pytest
 
 from storage.vectors import LocalOptions, LocalStore, MemoryStore, VectorStore, WeaviateOptions, WeaviateStore
-from tests.weaviate.server import NO_SERVER, Node, can_start
+from tests.weaviate.fixtures import one_grpc_thread, weaviate_server  # noqa: F401, F811  (fixtures)
 
 OpenLocal: TypeAlias = Callable[..., Awaitable[LocalStore]]
 OpenWeaviate: TypeAlias = Callable[..., Awaitable[WeaviateStore]]
@@ -53,43 +49,6 @@ async def store(request: pytest.FixtureRequest, open_local: OpenLocal) -> AsyncI
             yield await open_weaviate()
 
 
-@pytest.fixture(scope="session")
-def weaviate_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WeaviateOptions]:
-    """How to reach a real server; skips where there is none."""
-    url = os.environ.get("WEAVIATE_URL")
-    if url:
-        yield WeaviateOptions(url, int(os.environ.get("WEAVIATE_GRPC_PORT", "50051")))
-        return
-    if not can_start():
-        pytest.skip(NO_SERVER)
-    node = Node(tmp_path_factory.mktemp("weaviate"))
-    node.start()
-    try:
-        node.wait_ready()
-        yield WeaviateOptions(node.url, node.grpc)
-    finally:
-        node.kill()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_grpc_thread() -> Iterator[None]:
-    """The thread of gRPC is made once for all tests: it leaves a pair of sockets to the collector each time it ends."""
-    if os.environ.get("WEAVIATE_URL") is None and not can_start():
-        yield
-        return
-    import grpc
-
-    async def begin() -> None:
-        grpc.aio.init_grpc_aio()
-
-    asyncio.run(begin())
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        grpc.aio.shutdown_grpc_aio()
-        gc.collect()
-
-
 @asynccontextmanager
 async def opener_of(server: WeaviateOptions) -> AsyncIterator[OpenWeaviate]:
     """Opens stores on the server; what they made is dropped at the end."""
@@ -108,6 +67,6 @@ async def opener_of(server: WeaviateOptions) -> AsyncIterator[OpenWeaviate]:
 
 
 @pytest.fixture
-async def open_weaviate(weaviate_server: WeaviateOptions) -> AsyncIterator[OpenWeaviate]:
+async def open_weaviate(weaviate_server: WeaviateOptions) -> AsyncIterator[OpenWeaviate]:  # noqa: F811
     async with opener_of(weaviate_server) as opener:
         yield opener
