@@ -32,6 +32,7 @@ PACKAGES: Final = ("asyncio", "http", "json", "email")
 SHOWN_HOME: Final = "/home/ada/src"
 SIZE: Final = {"width": 1120, "height": 760}
 MOST_BYTES: Final = 200_000
+MOST_SECONDS: Final = 120
 QUERY: Final = "cancel a task that takes too long"
 
 
@@ -72,11 +73,12 @@ async def index(owner: Owner, root: Path, *, to_the_end: bool = True) -> None:
 
 async def vectors_made(owner: Owner) -> None:
     """Wait until every chunk has its vector."""
-    while owner.vectors is not None:
-        progress = owner.vectors.progress
-        if progress is not None and progress.stored and not progress.pending:
-            return
-        await asyncio.sleep(0.5)
+    async with asyncio.timeout(MOST_SECONDS):
+        while owner.vectors is not None:
+            progress = owner.vectors.progress
+            if progress is not None and progress.stored and not progress.pending:
+                return
+            await asyncio.sleep(0.5)
 
 
 def rename(home: Path) -> Any:
@@ -112,18 +114,19 @@ async def views(page: Page, url: str, place: Path, scheme: str) -> None:
     """Take the pictures that need nothing to be under way."""
     await page.goto(f"{url}/#/search?q={QUERY.replace(' ', '+')}")
     await take(page, place, f"search-{scheme}", ".hit")
-    await page.locator(".hit .path").first.click()
-    await take(page, place, f"code-{scheme}", ".hit-line")
-    await page.keyboard.press("Escape")
+    if scheme == "dark":
+        await page.locator(".hit .path").first.click()
+        await take(page, place, "code", ".hit-line")
+        await page.keyboard.press("Escape")
     await page.goto(f"{url}/#/repositories")
     await take(page, place, f"repositories-{scheme}", ".card")
-    await page.goto(f"{url}/#/service")
-    await take(page, place, f"service-{scheme}", "#facts dt")
+    if scheme == "light":
+        await page.goto(f"{url}/#/service")
+        await take(page, place, "service", "#facts dt")
 
 
 async def main(place: Path, model: str) -> None:
     """Index, sign a browser in for each scheme, and take the pictures."""
-    place.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     assert chromium, "there is no chromium on PATH"
     with TemporaryDirectory() as directory:
@@ -156,7 +159,8 @@ async def main(place: Path, model: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--to", type=Path, default=Path(__file__).parents[1] / "docs" / "images", help="a directory")
-    parser.add_argument("--model", default="all-minilm-l6-v2", help="the model that makes vectors, or none")
+    parser.add_argument("--model", default="hashing-384", help="the model that makes vectors")
     given = parser.parse_args()
     structlog.configure(processors=[structlog.processors.add_log_level], logger_factory=structlog.ReturnLoggerFactory())
+    given.to.mkdir(parents=True, exist_ok=True)
     asyncio.run(main(given.to, given.model))

@@ -106,7 +106,7 @@ def settings_for(data: Path, model: str, keep: Path) -> Settings:
 
 async def build(settings: Settings, trees: Sequence[Path]) -> None:
     """Index the trees unless that is done; vectors of a model with weights are stand-ins."""
-    vectors_module._open_encoder = partial(_stand_in, vectors_module._open_encoder)  # type: ignore[assignment]  # noqa: SLF001
+    vectors_module._open_encoder = partial(_stand_in, vectors_module._open_encoder)  # noqa: SLF001
     async with open_owner(settings) as owner:
         for tree in trees:
             repository = await owner.register(tree)

@@ -31,10 +31,10 @@ from ingest_measures import machine
 from indexing.runtime import Owner, open_owner
 from indexing.search import SearchRequest, search
 from indexing.settings import Settings, load_settings
-from storage import DataDirectory, Repository, canonical_dump, open_for_reading, open_reader
+from storage import CatalogMissing, DataDirectory, Repository, canonical_dump, open_for_reading, open_reader
 
 LOOK_SECONDS: Final = 0.005
-GIVE_UP_SECONDS: Final = 180.0
+GIVE_UP_SECONDS: Final = 600.0
 TICK_SECONDS: Final = 60.0
 """``watch.scan_seconds``: what is not converged after this was missed by the events."""
 
@@ -227,7 +227,10 @@ def entries_in(data: Path, count: int) -> bool:
             ((found,),) = await reader.query("SELECT count(*) FROM entries")
         return bool(found == count)
 
-    return DataDirectory(data).catalog.exists() and asyncio.run(count_them())
+    try:
+        return asyncio.run(count_them())
+    except CatalogMissing:
+        return False
 
 
 def two_branches(tree: Path, files: int) -> None:

@@ -90,9 +90,10 @@ async def _kills(tree: Path, scratch: Path, arguments: argparse.Namespace) -> in
             began = monotonic()
             await drained
             lost, left, stored = await _compare(owner, node)
+            median, longest = statistics.median(recoveries), max(recoveries)
             print(
                 f"{kills} kills; {report.state}; {stored:,} vectors stored, {lost} lost, {left} left over; the server "
-                f"was ready again after {statistics.median(recoveries):.1f} s (median), {max(recoveries):.1f} s at most; "
+                f"was ready again after {median:.1f} s (median), {longest:.1f} s at most; "
                 f"drained {monotonic() - began:.1f} s after the last"
             )
             return int(bool(lost or left) or not stored or repository is None)

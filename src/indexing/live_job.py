@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from indexing.ingest.job import IndexJob, JobReport
     from indexing.ingest.progress import Progress
     from storage import JobRow, JobState, Repository
+
+
+ASKED_TO: Final = "asked to"
+"""Why a job is paused or cancelled where nobody says more."""
 
 
 class UnknownJob(LookupError):
@@ -63,8 +70,32 @@ class LiveJob:
         progress = None if self.job is None else self.job.counters.snapshot()
         return JobStatus(self.id, self.repository.uuid, self.state, self.reason, progress)
 
+    def begin(self, job: IndexJob) -> IndexJob:
+        """Take its run, which ends at once or begins nothing where that was asked for meanwhile; returns it."""
+        self.job = job
+        if self.is_unwanted:
+            job.stop()
+            self.become("cancelling", ASKED_TO)
+        elif self.paused:
+            job.gate.pause(self.paused)
+            self.become("paused", self.paused)
+        else:
+            self.become("running")
+        return job
+
     def become(self, state: JobState, reason: str = "") -> None:
         """Take a state and wake whoever watches."""
         self.state, self.reason = state, reason
         self.changed.set()
         self.changed = asyncio.Event()
+
+    async def events(self, every_seconds: float) -> AsyncIterator[JobStatus]:
+        """Yield how it stands: now, at each change of state, at least so often, and at its end."""
+        while True:
+            changed, over = self.changed, self.done.is_set()
+            yield self.status
+            if over:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(every_seconds):
+                    await changed.wait()

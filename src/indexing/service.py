@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import structlog
 
-from indexing.live_job import JobOver, JobStatus, LiveJob, ServiceClosed, UnknownJob
+from indexing.live_job import ASKED_TO, JobOver, JobStatus, LiveJob, ServiceClosed, UnknownJob
 from storage import (
     ENDED_STATES,
     ClosableQueue,
@@ -48,7 +48,6 @@ EVENT_SECONDS: Final = 0.25
 """Between two snapshots of a job's progress."""
 FORGET_AFTER_JOBS: Final = 1_000
 """Ended jobs that are answered for from memory; older ones are read from the catalog."""
-_ASKED_TO: Final = "asked to"
 
 
 class IndexingService:
@@ -165,14 +164,8 @@ class IndexingService:
         if live is None:
             yield await self.status(job_id)
             return
-        while True:
-            changed, over = live.changed, live.done.is_set()
-            yield live.status
-            if over:
-                return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(EVENT_SECONDS):
-                    await changed.wait()
+        async for status in live.events(EVENT_SECONDS):
+            yield status
 
     async def wait(self, job_id: str) -> JobReport:
         """Wait until a job is over and return its report; raises what made it fail, ``UnknownJob`` or ``JobOver``."""
@@ -187,7 +180,7 @@ class IndexingService:
             raise JobOver(f"job {job_id!r} was cancelled before it began")
         return live.report
 
-    async def pause(self, job_id: str, reason: str = _ASKED_TO) -> None:
+    async def pause(self, job_id: str, reason: str = ASKED_TO) -> None:
         """Begin nothing new for a job until `resume`; one that is queued begins paused.
 
         Raises ``UnknownJob`` and ``JobOver``.
@@ -195,7 +188,7 @@ class IndexingService:
         live = self._live(job_id)
         if live.state not in {"queued", "running"}:
             return
-        live.paused = reason or _ASKED_TO
+        live.paused = reason or ASKED_TO
         if live.job is None:
             live.become("queued", f"begins paused: {live.paused}")
         else:
@@ -225,7 +218,7 @@ class IndexingService:
         # Its turn may come while the catalog is asked: then it begins only to end.
         live.is_unwanted = True
         if live.job is not None:
-            live.become("cancelling", _ASKED_TO)
+            live.become("cancelling", ASKED_TO)
             live.job.stop()
             await self._record(live)
         elif self._running.get(live.repository.id) is live:
@@ -290,7 +283,7 @@ class IndexingService:
                     live.error = _not_begun(live.id)
                 if live.error is not None or live.done.is_set():
                     return
-                live.report = await self._begin(live, job).run()
+                live.report = await live.begin(job).run()
             live.become(live.report.state, live.report.reason)
         except asyncio.CancelledError:
             live.error = ServiceClosed(f"the service was stopped while job {live.id!r} ran; submit again to go on")
@@ -309,18 +302,6 @@ class IndexingService:
             self.ended[live.state] += 1
         live.done.set()
         live.changed.set()
-
-    def _begin(self, live: LiveJob, job: IndexJob) -> IndexJob:
-        live.job = job
-        if live.is_unwanted:
-            job.stop()
-            live.become("cancelling", _ASKED_TO)
-        elif live.paused:
-            job.gate.pause(live.paused)
-            live.become("paused", live.paused)
-        else:
-            live.become("running")
-        return job
 
     def _let_go_of_the_waiting(self) -> None:
         """Wake whoever waits for a job that did not begin; it stays in the catalog."""

@@ -32,14 +32,13 @@ from storage.catalog.files import (
     Place,
     ReadAgain,
     Removal,
-    commit_file,
     count_death,
 )
 from storage.catalog.garbage import Collected, collect_garbage, last_deletion, trim_deletions
 from storage.catalog.history import Incarnation, begin_incarnation, catalog_uuid, end_incarnation, judge_mark
-from storage.catalog.hits import Definition, FoundChunk, PlaceShown, ShownText
+from storage.catalog.hits import Definition, FoundChunk, PlaceShown
 from storage.catalog.job_acceptance import accept_job
-from storage.catalog.job_paths import JobPaths, join_paths
+from storage.catalog.job_paths import JobPaths
 from storage.catalog.job_rows import JobRow, OutcomeRow, job_row, job_rows, outcomes_of, unfinished_jobs
 from storage.catalog.jobs import (
     ENDED_STATES,
@@ -59,7 +58,7 @@ from storage.catalog.jobs import (
 )
 from storage.catalog.known import KnownCuts
 from storage.catalog.migrations import SCHEMA_VERSION, migrate
-from storage.catalog.overview import JobOverview, RepositoryOverview, chunks_past, failed_files, overview_of
+from storage.catalog.overview import JobOverview, chunks_past, failed_files, overview_of
 from storage.catalog.points import (
     PendingPoint,
     acknowledge_deleted,
@@ -111,8 +110,8 @@ from storage.errors import (
     VectorStoreUnavailable,
 )
 from storage.faults import InjectedFault, reach
-from storage.identity import cut_key, external_id
-from storage.outlines import ChunkOutline, pack_outline, unpack_outline
+from storage.identity import external_id
+from storage.outlines import pack_outline
 from storage.records import (
     Chunk,
     Cut,
@@ -152,7 +151,6 @@ from storage.vectors import (
     PointPayload,
     StoreMarker,
     VectorBatch,
-    VectorHit,
     VectorHits,
     Vectors,
     VectorStore,
@@ -176,7 +174,6 @@ __all__ = [
     "CatalogMissing",
     "CatalogTooNew",
     "Chunk",
-    "ChunkOutline",
     "ClosableQueue",
     "Collected",
     "Collection",
@@ -227,11 +224,9 @@ __all__ = [
     "Registry",
     "Removal",
     "Repository",
-    "RepositoryOverview",
     "Root",
     "Run",
     "Section",
-    "ShownText",
     "SkipReason",
     "StaleEpoch",
     "Stat",
@@ -252,7 +247,6 @@ __all__ = [
     "TokenRecord",
     "UnknownRepository",
     "VectorBatch",
-    "VectorHit",
     "VectorHits",
     "VectorStore",
     "VectorStoreDamaged",
@@ -280,10 +274,8 @@ __all__ = [
     "collect_garbage",
     "collections",
     "commit_batch",
-    "commit_file",
     "compress_text",
     "count_death",
-    "cut_key",
     "damage_mark",
     "deleting_points",
     "drop_retired",
@@ -300,7 +292,6 @@ __all__ = [
     "hits",
     "job_row",
     "job_rows",
-    "join_paths",
     "judge_mark",
     "kept_collections",
     "last_deletion",
@@ -336,7 +327,6 @@ __all__ = [
     "translated",
     "trim_deletions",
     "unfinished_jobs",
-    "unpack_outline",
     "want_again",
     "want_all_again",
     "write_atomically",
@@ -344,14 +334,14 @@ __all__ = [
 ]
 
 
+_LOADED_LATE = dict.fromkeys(("LocalStore", "MemoryStore", "WeaviateStore"), "storage.vectors")
+_LOADED_LATE["EmbeddingCache"] = "storage.embedding_cache"
+
+
 def __getattr__(name: str) -> Any:
-    """Load what needs numpy and usearch when it is first asked for: commands that touch no vectors do not pay."""
-    if name == "EmbeddingCache":
-        from storage.embedding_cache import EmbeddingCache  # noqa: PLC0415
+    """Load what needs numpy and more when it is first asked for: commands that touch no vectors do not pay."""
+    from importlib import import_module  # noqa: PLC0415 - a name here would be public
 
-        return EmbeddingCache
-    if name in {"LocalStore", "MemoryStore", "WeaviateStore"}:
-        from storage import vectors  # noqa: PLC0415
-
-        return getattr(vectors, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LOADED_LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LOADED_LATE[name]), name)

@@ -10,8 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from indexing.settings import Settings, SettingsError, default_config_path, load_settings
 from indexing.settings.document import MAX_FILE_BYTES, read_document

@@ -1,14 +1,17 @@
-"""Which Weaviate servers may be used without a key, and which answer."""
+"""Which Weaviate servers may be used without a key, which answer, and how users are given one that asks for a key."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from indexing.settings import Settings, SettingsError, StorageSettings, WeaviateSettings
 from indexing.weaviate_access import ServerFound, ServerSilent, is_loopback, look_at, refuse_anonymous_remote
@@ -16,6 +19,13 @@ from tests.weaviate.server import NO_SERVER, Node, can_start, free_port
 
 KEY = "a-key-of-the-test"
 REMOTE = "http://10.1.2.3:8080"
+TOP = Path(__file__).parents[2]
+COMPOSE_FILES = ("docker-compose.yml", "docker-compose.cluster.yml")
+
+
+def services_of(name: str) -> list[dict[str, Any]]:
+    """The services of a compose file."""
+    return list(yaml.safe_load((TOP / name).read_text(encoding="utf-8"))["services"].values())
 
 
 def settings_for(**keys: object) -> Settings:
@@ -141,19 +151,45 @@ async def test_an_address_that_is_none_is_no_crash(url: str) -> None:
         await look_at(settings_for(url=url).weaviate)
 
 
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_the_compose_files_give_a_server_of_one_version_to_this_machine_alone(name: str) -> None:
+    for service in services_of(name):
+        assert re.fullmatch(r"semitechnologies/weaviate:1\.\d+\.\d+", service["image"])
+        assert all(re.fullmatch(r"127\.0\.0\.1:\d+:(8080|50051)", port) for port in service["ports"])
+        assert service["env_file"] == ["weaviate.env"]
+        environment = service["environment"]
+        assert environment["AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED"] == "false"
+        assert environment["AUTHENTICATION_APIKEY_ENABLED"] == "true"
+        assert not [key for key in environment if "ALLOWED_KEYS" in key or "PASSWORD" in key]
+        assert service["volumes"][0].endswith(environment["PERSISTENCE_DATA_PATH"])
+        assert "/v1/.well-known/ready" in service["healthcheck"]["test"][-1]
+
+
+def test_the_nodes_of_the_cluster_file_know_one_another() -> None:
+    services = services_of("docker-compose.cluster.yml")
+    names = [each["environment"]["CLUSTER_HOSTNAME"] for each in services]
+    gossip = services[0]["environment"]["CLUSTER_GOSSIP_BIND_PORT"]
+    for name, service in zip(names, services, strict=True):
+        environment = service["environment"]
+        assert environment["RAFT_JOIN"].split(",") == names
+        assert environment["RAFT_BOOTSTRAP_EXPECT"] == str(len(names))
+        assert environment["CLUSTER_JOIN"].split(",") == [f"{other}:{gossip}" for other in names if other != name]
+    published = [port for service in services for port in service["ports"]]
+    kept = [volume for service in services for volume in service["volumes"]]
+    assert len(set(published)) == len(published)
+    assert len(set(kept)) == len(kept) == len(names) == 3
+
+
 @pytest.fixture(scope="module")
 def locked_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """A real server that answers nobody without a key, as the compose files make it."""
+    """A real server in the environment of the compose file."""
     if not can_start():
         pytest.skip(NO_SERVER)
-    environment = {
-        "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "false",
-        "AUTHENTICATION_APIKEY_ENABLED": "true",
-        "AUTHENTICATION_APIKEY_ALLOWED_KEYS": KEY,
-        "AUTHENTICATION_APIKEY_USERS": "codetrove",
-    }
-    directory: Path = tmp_path_factory.mktemp("locked")
-    node = Node(directory, environment=environment)
+    own = ("CLUSTER_HOSTNAME", "PERSISTENCE_DATA_PATH")
+    (given,) = services_of("docker-compose.yml")
+    environment = {key: value for key, value in given["environment"].items() if key not in own}
+    environment["AUTHENTICATION_APIKEY_ALLOWED_KEYS"] = KEY
+    node = Node(tmp_path_factory.mktemp("locked"), environment=environment)
     node.start()
     try:
         node.wait_ready()

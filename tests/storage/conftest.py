@@ -28,13 +28,12 @@ from storage import (
     canonical_dump,
     check_catalog,
     collect_garbage,
-    commit_file,
     compress_text,
     migrate,
     open_for_writing,
     register,
 )
-from storage.catalog.files import remove_file
+from storage.catalog.files import commit_file, remove_file
 
 MakeCatalog: TypeAlias = "Callable[..., FilledCatalog]"
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import cut_key, external_id
+from storage import external_id
+from storage.identity import cut_key
 
 Identity: TypeAlias = tuple[str, bytes, int, str, str, int, int]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import CatalogDamaged, Chunk, Symbol, pack_outline, unpack_outline
-from storage.outlines import signatures_in, symbols_in
+from storage import CatalogDamaged, Chunk, Symbol, pack_outline
+from storage.outlines import signatures_in, symbols_in, unpack_outline
 
 texts = st.text(max_size=12)
 lines = st.integers(min_value=1, max_value=2_000_000)

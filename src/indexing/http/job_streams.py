@@ -85,7 +85,8 @@ class JobStream:
         except UnknownJob:  # its repository was forgotten
             await self._end_forgotten()
         except Exception:  # task boundary: its readers may come again
-            log.exception("job_stream.failed", job=self._job_id)
+            if not closing.is_set():  # else what it reads from may be closed already
+                log.exception("job_stream.failed", job=self._job_id)
         finally:
             self.is_closed = True
             for reader in self.readers:
@@ -119,7 +120,9 @@ class JobStream:
 
     async def _end_forgotten(self) -> None:
         if self._told is not None and not self.end:
-            await self._tell(self._told.model_copy(update={"state": "cancelled", "reason": "the repository was forgotten"}))
+            await self._tell(
+                self._told.model_copy(update={"state": "cancelled", "reason": "the repository was forgotten"})
+            )
 
 
 class JobStreams:

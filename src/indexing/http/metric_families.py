@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
-from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.utils import floatToGoString
 
 from indexing.http.request_meter import BOUNDS, RequestMeter
 
@@ -176,7 +174,7 @@ def _requests(meter: RequestMeter) -> Iterator[Metric]:
         labels=["method", "route"],
     )
     for (method, route), each in sorted(meter.latencies.items()):
-        bounds = [floatToGoString(bound) for bound in (*BOUNDS, inf)]
+        bounds = [*map(str, BOUNDS), "+Inf"]
         latency.add_metric([method, route], list(zip(bounds, accumulate(each.buckets), strict=True)), each.seconds)
     yield latency
     yield _counter("codetrove_http_sent_bytes_total", "Bytes of answers' bodies.", [], [([], meter.sent_bytes)])

@@ -23,7 +23,7 @@ from indexing.flags import UnknownFlag
 from indexing.live_job import JobOver, ServiceClosed, UnknownJob
 from indexing.queries import NotIndexed
 from indexing.repositories import RootNotAllowed
-from indexing.search import BadRequest, VectorSearchUnavailable
+from indexing.search import BadRequest, NoVectorsMade, VectorSearchUnavailable
 from indexing.sources import RootError
 from storage import (
     CatalogBusy,
@@ -183,6 +183,7 @@ _KNOWN: Final[tuple[tuple[type[BaseException], int, str, str], ...]] = (
     (RootNotAllowed, 403, "root-not-allowed", ""),
     (RootError, 422, "root-unusable", ""),
     (NestedRepository, 409, "nested-repository", ""),
+    (NoVectorsMade, 409, "no-vectors", "this index has no vectors; search in mode hybrid or text"),
     (VectorSearchUnavailable, 503, "no-vectors", "no vectors can answer now; search in mode hybrid or text"),
     (DiskFull, 503, "disk-full", "the disk of the data directory is full; nothing of the change was kept"),
     (CatalogBusy, 503, "busy", "the catalog is locked by another process; ask again in a moment"),

@@ -108,8 +108,10 @@ class RequestLog:
         status = exchange.status or CLIENT_CLOSED
         kind = RequestKind(scope["method"], route, status)
         self._meter.count(kind, exchange.first_seconds if exchange.status else seconds, exchange.sent_bytes)
-        is_quiet = status < 400 and route.startswith(_QUIET_ROUTES)
         principal: Principal | None = scope["state"].get("principal")
+        # Those of the command line would come between the progress bars of a `codetrove index` that it asks.
+        is_ours = principal is not None and principal.is_local
+        is_quiet = status < 400 and (is_ours or route.startswith(_QUIET_ROUTES))
         values: dict[str, Any] = {} if (given := _given_id(scope)) is None else {"client_request_id": given}
         log.log(
             logging.DEBUG if is_quiet else logging.INFO,

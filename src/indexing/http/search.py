@@ -6,7 +6,6 @@ Answers go from `Queries` to bytes in one step: they are described by models, an
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -130,7 +129,7 @@ def path_bytes(path: str | None, path_b64: str | None) -> bytes:
         raise BadRequest("exactly one of path and path_b64 must be given")
     try:
         found = path.encode() if path is not None else base64.b64decode(path_b64 or "", validate=True)
-    except (UnicodeEncodeError, binascii.Error) as error:
+    except ValueError as error:  # of both: binascii.Error is one
         raise BadRequest("the path is neither text nor base64 (standard alphabet, with padding)") from error
     if not found:
         raise BadRequest("the path is empty; give one relative to the root")

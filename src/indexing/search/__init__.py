@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from indexing.search.errors import BadRequest, VectorSearchUnavailable
+from indexing.search.errors import BadRequest, NoVectorsMade, VectorSearchUnavailable
 from indexing.search.records import (
     HIT_SCHEMA,
     MAX_K,
@@ -33,6 +33,7 @@ __all__ = [
     "Hit",
     "Mode",
     "NoVectors",
+    "NoVectorsMade",
     "Scores",
     "SearchRequest",
     "SearchResult",

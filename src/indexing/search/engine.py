@@ -159,17 +159,18 @@ class _Legs:
         # Two threads, as most of both is spent in tantivy and SQLite; more would cost more than they gain.
         if self._paths_known:
             # The files found by their paths are the same however far the other legs go.
-            self.words = await asyncio.to_thread(self._search_text)
+            self.words = await self._catalog.read(self._search_text)
             return
         words, paths = await asyncio.gather(
-            asyncio.to_thread(self._search_text), self._catalog.read(self._search_paths)
+            self._catalog.read(self._search_text), self._catalog.read(self._search_paths)
         )
         self.words, self._paths_known = replace(words, paths=paths), True
 
     async def _widen_vectors(self, leg: VectorLeg) -> None:
         self.near = await leg.nearest(self._neighbours)
 
-    def _search_text(self) -> _Words:
+    def _search_text(self, _: sqlite3.Connection) -> _Words:
+        # It needs no catalog, only a thread of those that answer.
         index, filters = self._index, self._filters
         text = text_leg(index, self._clauses, filters, self._limit)
         return _Words(text, name_leg(index, self._query, filters, self._limit), self.words.paths)

@@ -9,3 +9,7 @@ class BadRequest(ValueError):
 
 class VectorSearchUnavailable(Exception):
     """Only vectors could answer, and there are none, no model, or no store; the message says what to do."""
+
+
+class NoVectorsMade(VectorSearchUnavailable):
+    """Only vectors could answer, and this index has none: no model was wanted, or none was found."""

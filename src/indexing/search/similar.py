@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from indexing.search.errors import BadRequest, VectorSearchUnavailable
+from indexing.search.errors import BadRequest, NoVectorsMade, VectorSearchUnavailable
 from indexing.search.fuse import Fused, Leg, fuse
 from indexing.search.legs import Filters
 from indexing.search.present import Found, Manner, present, printable_path
@@ -58,9 +58,7 @@ async def search_similar(request: SimilarRequest, *, catalog: Reader, vectors: V
     """
     source, piece = await catalog.read(lambda connection: _source(connection, request))
     if vectors is None:
-        raise VectorSearchUnavailable(
-            "there are no vectors in this index; 'codetrove index PATH --until vectors' makes them"
-        )
+        raise NoVectorsMade("there are no vectors in this index; 'codetrove index PATH --until vectors' makes them")
     if not isinstance(vectors, VectorSearch):
         raise VectorSearchUnavailable(f"vectors: {vectors.reason}")
     vector = await _vector_of(vectors, source, piece)

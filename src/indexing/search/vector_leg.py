@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from indexing.search.errors import VectorSearchUnavailable
+from indexing.search.errors import NoVectorsMade, VectorSearchUnavailable
 from indexing.search.join import Rows, with_places
 from indexing.vectorize.embedded_text import embedded_text
 from storage import FoundChunk, VectorStoreError, hits
@@ -100,7 +100,10 @@ class VectorLeg:
         elif vectors is not None:
             self._fail(vectors.reason)
         elif alone:
-            self._fail("there are none in this index; 'codetrove index PATH --until vectors' makes them")
+            raise NoVectorsMade(
+                "vectors: there are none in this index; 'codetrove index PATH --until vectors' makes them; "
+                "or search with mode 'text' or 'hybrid'"
+            )
 
     async def nearest(self, limit: int) -> Neighbours:
         """The nearest ``limit`` chunks and all that tie with the last; ones that the catalog does not know left out.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from indexing.settings.errors import SettingsError
+from indexing.settings.kinds import MIB
 from indexing.settings.load import default_config_path, load_settings
 from indexing.settings.schema import (
-    MIB,
     NO_MODEL,
     DiscoverySettings,
     EmbeddingsSettings,
@@ -13,13 +13,11 @@ from indexing.settings.schema import (
     LogSettings,
     RecoverySettings,
     SearchSettings,
-    ServiceSettings,
     Settings,
     StorageSettings,
     TextSettings,
-    WatchSettings,
-    WeaviateSettings,
 )
+from indexing.settings.service_schema import ServiceSettings, WatchSettings, WeaviateSettings
 
 __all__ = [
     "MIB",

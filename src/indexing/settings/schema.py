@@ -5,26 +5,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self
 
 from platformdirs import user_data_path
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BaseModel, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from indexing.settings.kinds import MIB, AbsolutePath, Count, FilePolicy, Glob, Group
+from indexing.settings.service_schema import ServiceSettings, WatchSettings, WeaviateSettings
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
-
-MIB = 1024 * 1024
 
 NO_MODEL = "none"
 """The value of ``embeddings.model`` that means text search only."""
@@ -33,33 +24,7 @@ TANTIVY_HEAP_BYTES_PER_THREAD = 15_000_000
 """The least memory that tantivy's writer accepts for each of its threads."""
 
 
-def _no_truth_value(value: object) -> object:
-    """Refuses ``true`` where a number is meant; pydantic would read it as 1."""
-    if isinstance(value, bool):
-        raise ValueError("a number is expected, not a truth value")  # noqa: TRY004 - pydantic reports only ValueErrors
-    return value
-
-
-def _absolute(path: Path) -> Path:
-    """Expands ``~`` and refuses a path whose meaning depends on the working directory."""
-    expanded = path.expanduser()
-    if not expanded.is_absolute():
-        raise ValueError("an absolute path, or one that begins with ~, is expected")
-    return expanded
-
-
-Count: TypeAlias = Annotated[int, BeforeValidator(_no_truth_value)]
-AbsolutePath: TypeAlias = Annotated[Path, AfterValidator(_absolute)]
-HostName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:\[\]-]{1,253}$")]
-Glob: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-FilePolicy: TypeAlias = Literal["auto", "skip", "index"]
-
-
-class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class StorageSettings(_Group):
+class StorageSettings(Group):
     """Where the index lies and what is kept in it."""
 
     data_dir: AbsolutePath = Field(
@@ -78,41 +43,7 @@ class StorageSettings(_Group):
     )
 
 
-class WeaviateSettings(_Group):
-    """The Weaviate server that keeps the vectors while storage.backend is weaviate."""
-
-    url: str = Field(
-        "http://127.0.0.1:8080", min_length=8, max_length=1024, description="Address of the server's REST interface."
-    )
-    grpc_port: Count = Field(50_051, ge=1, le=65_535, description="Port of its gRPC interface, on the same host.")
-    api_key: SecretStr = Field(
-        SecretStr(""), max_length=1024, description="Key that the server asks for; empty where it asks for none."
-    )
-    allow_anonymous_remote: bool = Field(
-        default=False, description="Whether a server on another machine may be used without a key."
-    )
-    insert_mode: Literal["lock", "pool"] = Field(
-        "lock", description="One call that inserts at a time (lock), or one for each client of a pool (pool)."
-    )
-    pool_size: Count = Field(2, ge=1, le=32, description="Clients of the pool.")
-    batch_objects: Count = Field(500, ge=1, le=10_000, description="Most objects that are inserted with one call.")
-    batch_bytes: Count = Field(
-        8 * MIB, ge=64 * 1024, le=64 * MIB, description="Most bytes that are inserted with one call."
-    )
-    deadline_seconds: Count = Field(
-        60, ge=1, le=3_600, description="Seconds after which a call without an answer is given up."
-    )
-    replication_factor: Count = Field(1, ge=1, le=9, description="Nodes that keep each vector.")
-    consistency: Literal["one", "quorum", "all"] = Field(
-        "quorum", description="Nodes that have to answer where there are several: one, most of them, or all."
-    )
-    index: Literal["hnsw", "flat"] = Field("hnsw", description="Vector index of new collections.")
-    quantizer: Literal["none", "rq", "sq", "bq", "pq"] = Field(
-        "none", description="How new collections shorten vectors in memory."
-    )
-
-
-class IndexingSettings(_Group):
+class IndexingSettings(Group):
     """How files are read and cut."""
 
     enable_parallel: bool = Field(
@@ -138,7 +69,7 @@ class IndexingSettings(_Group):
     )
 
 
-class DiscoverySettings(_Group):
+class DiscoverySettings(Group):
     """Which files of a tree are indexed."""
 
     max_file_bytes: Count = Field(MIB, ge=1, le=64 * MIB, description="Largest file that is indexed, bytes.")
@@ -158,7 +89,7 @@ class DiscoverySettings(_Group):
     use_git: bool = Field(default=True, description="Whether git is asked which files it tracks.")
 
 
-class TextSettings(_Group):
+class TextSettings(Group):
     """The text index."""
 
     commit_interval_ms: Count = Field(
@@ -183,7 +114,7 @@ class TextSettings(_Group):
         return self
 
 
-class EmbeddingsSettings(_Group):
+class EmbeddingsSettings(Group):
     """The model that turns code into vectors."""
 
     model: str = Field(
@@ -219,7 +150,7 @@ class EmbeddingsSettings(_Group):
     )
 
 
-class MemorySettings(_Group):
+class MemorySettings(Group):
     """How much memory indexing may use."""
 
     max_percent: Count = Field(
@@ -231,60 +162,7 @@ class MemorySettings(_Group):
     check_seconds: Count = Field(2, ge=1, le=600, description="Seconds between two looks at the memory.")
 
 
-class WatchSettings(_Group):
-    """How a running service notices that files have changed."""
-
-    auto_reindex: bool = Field(
-        default=True, description="Whether changed files are indexed by themselves while a service runs."
-    )
-    debounce_ms: Count = Field(
-        50, ge=1, le=10_000, description="Milliseconds for which a change waits for others before it is indexed."
-    )
-    scan_seconds: Count = Field(
-        60, ge=1, le=86_400, description="Seconds between two scans of a whole tree, which find what no event told."
-    )
-    most_paths: Count = Field(
-        1_000, ge=1, le=10_000, description="Changed paths above which the whole tree is scanned instead."
-    )
-
-
-class ServiceSettings(_Group):
-    """The HTTP service: ``codetrove serve``."""
-
-    host: str = Field("127.0.0.1", min_length=1, max_length=253, description="Address that is listened on.")
-    port: Count = Field(7878, ge=0, le=65_535, description="TCP port; 0 is any that is free.")
-    allowed_hosts: tuple[HostName, ...] = Field(
-        (),
-        max_length=64,
-        description="Host names, beside those of this machine's loopback, by which the service may be called.",
-    )
-    allowed_roots: tuple[AbsolutePath, ...] = Field(
-        (),
-        max_length=64,
-        description="Directories below which repositories may be added over HTTP; empty is the home directory.",
-    )
-    max_body_bytes: Count = Field(
-        4 * MIB, ge=1024, le=64 * MIB, description="Most bytes of a request's body; more is refused."
-    )
-    requests_per_second: Count = Field(
-        200, ge=1, le=100_000, description="Requests a second that one token may make; twice that in a burst."
-    )
-    max_concurrent_requests: Count = Field(
-        64, ge=1, le=10_000, description="Requests that are answered at the same time; more are told to come back."
-    )
-    max_event_streams: Count = Field(
-        2_000, ge=1, le=100_000, description="Streams of job events that may be open at the same time."
-    )
-    read_seconds: Count = Field(30, ge=1, le=3_600, description="Seconds that a client may take to send a request.")
-    drain_seconds: Count = Field(
-        10, ge=0, le=600, description="Seconds that requests and jobs in hand may take after a stop was asked for."
-    )
-    wait_ms_most: Count = Field(
-        30_000, ge=0, le=600_000, description="Most milliseconds that a search or a sync may be asked to wait."
-    )
-
-
-class SearchSettings(_Group):
+class SearchSettings(Group):
     """How answers are made."""
 
     hybrid_search: bool = Field(
@@ -305,7 +183,7 @@ class SearchSettings(_Group):
         return self
 
 
-class RecoverySettings(_Group):
+class RecoverySettings(Group):
     """What is done about a process that keeps dying."""
 
     crash_loop_starts: Count = Field(
@@ -316,7 +194,7 @@ class RecoverySettings(_Group):
     )
 
 
-class LogSettings(_Group):
+class LogSettings(Group):
     """What is written about the work, to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is written.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from time import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from indexing.ingest.job import JobReport, NothingToIndex
-from indexing.live_job import JobOver
+from indexing.live_job import JobOver, ServiceClosed
 from indexing.sources import display
 from indexing.watch.directories import is_directory
 from indexing.watch.dirt import CLEAN, WHOLE, Dirt
@@ -31,6 +32,9 @@ POLL_SECONDS: Final = 2.0
 ROOT_FIRST_SECONDS: Final = 0.5
 ROOT_MOST_SECONDS: Final = 15.0
 """Between two looks for a root that is gone: the first, and at most."""
+GIT_LOOK_SECONDS: Final = 0.1
+GIT_MOST_SECONDS: Final = 10.0
+"""Between two looks for git's lock, and how long it is respected: one that a crash left behind stays for good."""
 FAILED_FIRST_SECONDS: Final = 2.0
 FAILED_MOST_SECONDS: Final = 900.0
 """Before the next job after one that failed: the first time, and at most."""
@@ -119,7 +123,17 @@ class HandingIn:
                 self._miss_root()
                 continue
             self._looks = 0
+            if origin == "watch" and await self._git_is_at_work():
+                self._not_before = self._loop.time() + GIT_LOOK_SECONDS
+                continue
             await self._run_job(origin)
+
+    async def _git_is_at_work(self) -> bool:
+        """Whether git is changing the whole tree right now: it holds its lock until all files are in place."""
+        ledger = self._ledger
+        if not ledger.dirt.is_whole or self._loop.time() - ledger.first > GIT_MOST_SECONDS:
+            return False
+        return await asyncio.to_thread(os.path.lexists, self._root + b"/.git/index.lock")
 
     async def _next(self) -> JobOrigin:
         """Wait until a job has to be handed in; returns why."""
@@ -166,6 +180,8 @@ class HandingIn:
     async def _report(self, job: str) -> object:
         try:
             return await self._jobs.wait(job)
+        except ServiceClosed:
+            raise
         except (JobOver, NothingToIndex):
             return None
         except Exception as error:  # noqa: BLE001 - whatever made the job fail, which is its own task

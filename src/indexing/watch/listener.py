@@ -8,6 +8,7 @@ it knows of it. Told to ignore denied permissions it ignores every error, also t
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,8 @@ DROWSY_AFTER_SECONDS: Final = 120.0
 LOOK_UP_MS: Final = 2_000
 GAP_SECONDS: Final = 2.0
 """Between two looks, after which the queue of the system (16,384 events) may have run over without a word."""
+LISTENS_TO_TREES: Final = sys.platform == "darwin"
+"""There the system itself listens to whole trees, and follows no link; many single directories would be slow."""
 _OPEN_TRIES: Final = 10
 _KINDS: Final[dict[int, ChangeKind]] = {1: "added", 2: "modified", 3: "deleted"}
 
@@ -121,7 +124,7 @@ def _open(directories: Sequence[bytes]) -> RustNotify:
                 debug=False,
                 force_polling=False,
                 poll_delay_ms=300,
-                recursive=False,
+                recursive=LISTENS_TO_TREES,
                 ignore_permission_denied=False,
             )
         except (FileNotFoundError, PermissionError):

@@ -10,7 +10,7 @@ from indexing.watch.changes import Heard, hear
 from indexing.watch.directories import directories_below, is_directory
 from indexing.watch.dirt import WHOLE_TREE
 from indexing.watch.errors import EventsEnded, RootGone
-from indexing.watch.listener import Listener
+from indexing.watch.listener import LISTENS_TO_TREES, Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -59,7 +59,11 @@ class TreeEvents:
 
     async def __aenter__(self) -> Self:
         """Begin to listen; raises ``EventsUnavailable`` and ``RootGone``."""
-        await self._begin_anew()
+        try:
+            await self._begin_anew()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -86,6 +90,8 @@ class TreeEvents:
 
         What happened in them before this returns may not have been told. Raises ``EventsUnavailable``.
         """
+        if LISTENS_TO_TREES:
+            return
         found = await asyncio.to_thread(self._find, directories)
         if not found:
             return
@@ -108,6 +114,8 @@ class TreeEvents:
         await asyncio.to_thread(_close, former)
 
     def _find(self, tops: Iterable[bytes]) -> list[bytes]:
+        if LISTENS_TO_TREES:
+            return [top for top in tops if is_directory(self._territory.absolute(top))]
         return directories_below(self._territory, tops, self._quiet(), only_utf8=self._only_utf8)
 
     async def _opened(self, directories: Sequence[bytes]) -> Listener:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from storage.catalog.repositories import Repository
 
 T = TypeVar("T")
+
+READ_THREADS = 8
+"""Of a reader's ``read``."""
 
 _PAGE_CACHE_KIB = 16_384
 """Of a kept connection, at most. In SQLite's 2 MiB, one search in 90,000 chunks throws out what the next needs."""
@@ -82,6 +86,8 @@ class Reader:
         self.catalog = catalog
         self._damage: CatalogDamaged | None = None
         self._is_damaged = asyncio.Event()
+        # Not the event loop's own: scans of trees hold those for long, and whoever searches would wait.
+        self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="catalog-read")
         self._lock = threading.Lock()
         self._kept: list[sqlite3.Connection] | None = []
         """of ``read``, those not in use; None once closed"""
@@ -131,7 +137,7 @@ class Reader:
         Several statements in one function cost one change of threads; those of ``query`` cost one each.
         """
         with self._noticing():
-            return await asyncio.to_thread(self._read_on_kept, read)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._read_on_kept, read)
 
     async def damaged(self) -> None:
         """Wait until somebody who read came upon damage; raises it. Whoever owns the catalog then begins anew."""
@@ -149,11 +155,12 @@ class Reader:
             raise
 
     def close_kept(self) -> None:
-        """Close the connections of ``read``; one in use is closed when its function returns."""
+        """Close the connections of ``read``, and end its threads once they have nothing more to do."""
         with self._lock:
             kept, self._kept = self._kept or [], None
         for each in kept:
             each.close()
+        self._threads.shutdown(wait=False)
 
     def _read_on_kept(self, read: Callable[[sqlite3.Connection], T]) -> T:
         with translated(self.catalog):

@@ -113,8 +113,11 @@ class Inserter:
         items = await asyncio.to_thread(_items, batch, rows)
         stored: set[bytes] = set()
         slices: list[list[_Item]] = []
+        # A call for each client, also where one would do: the server works on one while the next is put into bytes.
+        share = -(-len(items) // self._pace.calls)
+        most_objects = min(self._pace.objects, max(share, LEAST_OBJECTS))
         while items:
-            taken = _take(items, self._pace.objects, self._pace.bytes)
+            taken = _take(items, most_objects, self._pace.bytes)
             slices.append(items[:taken])
             items = items[taken:]
         try:

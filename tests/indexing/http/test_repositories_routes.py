@@ -146,20 +146,21 @@ async def test_a_root_that_cannot_be_one_is_refused_with_its_reason(
     assert (nested.status_code, nested.json()["type"]) == (409, "urn:codetrove:nested-repository")
 
 
+@pytest.mark.parametrize("moment", ["_resolved", "look_at_root"])
 async def test_a_link_that_is_swapped_in_after_the_check_is_not_followed(
-    tree: TreeFactory, context: ServiceContext, client_for: ClientFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tree: TreeFactory, context: ServiceContext, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     root, outside = tree({"a.py": "x\n"}, name="good"), tree({"b.py": "y\n"}, name="elsewhere")
-    resolved = repositories._resolved
+    function = getattr(repositories, moment)
 
-    def swapped(path: bytes) -> bytes | None:
-        found = resolved(path)
-        if found == os.fsencode(root):
-            root.rename(tmp_path / "moved")
+    def swapped(path: Any) -> Any:
+        before = function(path) if moment == "_resolved" else None
+        if os.fsencode(path) == os.fsencode(root) and not root.is_symlink():
+            root.rename(root.with_name("moved"))
             root.symlink_to(outside)
-        return found
+        return before or function(path)
 
-    monkeypatch.setattr(repositories, "_resolved", swapped)
+    monkeypatch.setattr(repositories, moment, swapped)
     answer = await client_for(ADMIN).post("/repositories", json={"root": str(root)})
     assert answer.status_code == 422
     assert await context.owner.reader.repositories() == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -13,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, StreamingResponse
 from structlog.testing import capture_logs
 
+from indexing.access import LOCAL, Principal
 from indexing.http.request_log import CLIENT_CLOSED, UNMATCHED, RequestLog
 from indexing.http.request_meter import BOUNDS, RequestKind, RequestMeter
 
@@ -54,7 +54,7 @@ def application() -> FastAPI:
 
 def guarded(app: FastAPI) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"]["principal"] = SimpleNamespace(name="ada")
+        scope["state"]["principal"] = Principal("ada", frozenset({"read"}))
         await app(scope, receive, send)
 
     return call
@@ -139,6 +139,19 @@ async def test_probes_and_static_files_are_quiet_while_they_are_well(client: htt
             await client.get(path)
     levels = {line["path"]: line["log_level"] for line in logs}
     assert levels == {"/healthz": "debug", "/static/app.js": "debug", "/jobs/7": "info", "/static/a/b": "info"}
+
+
+@pytest.mark.parametrize(("path", "level"), [("/jobs/7", "debug"), ("/nowhere", "info")])
+async def test_requests_of_the_command_line_are_quiet_while_they_are_well(
+    meter: RequestMeter, path: str, level: str
+) -> None:
+    async def trusted(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["principal"] = LOCAL
+        await application()(scope, receive, send)
+
+    with capture_logs() as logs:
+        await called(RequestLog(trusted, meter), path)
+    assert [line["log_level"] for line in logs] == [level]
 
 
 async def test_requests_are_counted_by_few_names_whatever_is_asked_for(

@@ -118,6 +118,7 @@ async def test_f092_event_streams_are_counted_apart(data_dir: Path) -> None:
             await streams[-1].began.wait()
         assert [stream.status for stream in streams] == [200, 200, 429]
         assert "max_event_streams" in streams[2].text
+        await streams[2].task
         assert (await made.get()).status_code == 200, "they hold no slot of requests"
         made.go_on.set()
         for stream in streams:

@@ -22,7 +22,7 @@ async def test_every_change_made_before_the_call_is_searchable_after_it(
     await indexed(two)
     tree({"new.py": "def brand_new_thing(): pass\n"}, name="one")
     tree({"other.py": "def brand_new_thing(): pass\n"}, name="two")
-    answer = await client_for(INDEXER).post("/sync", json={"timeout_ms": 20_000})
+    answer = await client_for(INDEXER).post("/sync", json={"timeout_ms": 30_000})
     assert (answer.status_code, answer.json()) == (200, {"synced": True, "pending": []})
     found = await context.queries.search(ADMIN, SearchAsk("brand_new_thing", mode="text"))
     assert {hit["path"] for hit in found["hits"]} == {"new.py", "other.py"}
@@ -46,7 +46,7 @@ async def test_a_job_that_runs_already_does_not_count(
     assert (pending["repository"], pending["state"]) == (repository.uuid, "queued")
     assert (await owner.service.status(running)).state == "paused"
     await owner.service.resume(running)
-    assert (await client_for(INDEXER).post("/sync", json={"timeout_ms": 20_000})).json()["synced"] is True
+    assert (await client_for(INDEXER).post("/sync", json={"timeout_ms": 30_000})).json()["synced"] is True
 
 
 async def test_at_the_deadline_it_says_what_is_pending_and_the_job_goes_on(
@@ -56,10 +56,11 @@ async def test_at_the_deadline_it_says_what_is_pending_and_the_job_goes_on(
     (waiting,) = [each for each in await context.owner.reader.repositories() if each.uuid == held]
     job_id = await context.owner.service.submit(waiting)
     await context.owner.service.pause(job_id)
-    answer = (await client_for(INDEXER).post("/sync", json={"timeout_ms": 1500})).json()
+    client = client_for(INDEXER)
+    assert (await client.post("/sync", json={"repositories": [ready], "timeout_ms": 30_000})).json()["synced"] is True
+    answer = (await client.post("/sync", json={"repositories": [held, held], "timeout_ms": 20})).json()
     assert answer["synced"] is False
     assert [each["repository"] for each in answer["pending"]] == [held]
-    assert ready not in str(answer)
     await context.owner.service.resume(job_id)
     await context.owner.service.idle()
     assert (await context.owner.service.status(answer["pending"][0]["job"])).state == "succeeded"
@@ -72,9 +73,9 @@ async def test_a_tree_that_is_gone_is_pending_and_an_empty_one_is_not(
     repository = await context.owner.register(gone)
     (gone / "a.py").unlink()
     client = client_for(INDEXER)
-    assert (await client.post("/sync", json={})).json() == {"synced": True, "pending": []}
+    assert (await client.post("/sync", json={"timeout_ms": 30_000})).json() == {"synced": True, "pending": []}
     gone.rmdir()
-    answer = (await client.post("/sync", json={})).json()
+    answer = (await client.post("/sync", json={"timeout_ms": 30_000})).json()
     assert answer["synced"] is False
     assert [(each["repository"], each["state"]) for each in answer["pending"]] == [(repository.uuid, "failed")]
 
@@ -87,7 +88,7 @@ async def test_repositories_that_the_caller_does_not_see_are_left_alone(
         await indexed(tree({"b.py": "y\n"}, name="theirs")),
     )
     client = client_for(only(mine, scope="index"))
-    assert (await client.post("/sync", json={})).json()["synced"] is True
+    assert (await client.post("/sync", json={"timeout_ms": 30_000})).json()["synced"] is True
     jobs = (await client_for(ADMIN).get("/jobs")).json()["jobs"]
     assert [each["repository"] for each in jobs] == [mine, theirs, mine]
     for uuid in (theirs, str(uuid4())):

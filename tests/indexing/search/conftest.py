@@ -45,13 +45,13 @@ from storage import (
     TextIndex,
     VectorBatch,
     Watermark,
-    commit_file,
     compress_text,
     hits,
     migrate,
     open_for_writing,
     open_reader,
 )
+from storage.catalog.files import commit_file
 
 HEAP_BYTES = 15_000_000
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from storage import JobPaths, join_paths
+from storage import JobPaths
 from storage.catalog import job_paths
-from storage.catalog.job_paths import pack_paths, unpack_paths
+from storage.catalog.job_paths import join_paths, pack_paths, unpack_paths
 
 # Few names, some of which sort around the separator, so that paths often lie below one another.
 PARTS = st.sampled_from([b"a", b"a-", b"a0", b"b", b"caf\xe9", b" \n"])

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import pytest
 
 from storage.vectors import LocalOptions, LocalStore, MemoryStore, VectorStore, WeaviateOptions, WeaviateStore
-from tests.weaviate.fixtures import one_grpc_thread, weaviate_server  # noqa: F401, F811  (fixtures)
+from tests.weaviate.fixtures import one_grpc_thread, weaviate_server  # noqa: F401  (fixtures)
 
 OpenLocal: TypeAlias = Callable[..., Awaitable[LocalStore]]
 OpenWeaviate: TypeAlias = Callable[..., Awaitable[WeaviateStore]]

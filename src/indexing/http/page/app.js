@@ -129,10 +129,14 @@ byId("theme").addEventListener("click", () => {
 });
 
 wireKeys([
-  [["/"], "focus the search box", () => {
-    if (present !== search.view) go("search");
-    search.focusBox();
-  }],
+  [
+    ["/"],
+    "focus the search box",
+    () => {
+      if (present !== search.view) go("search");
+      search.focusBox();
+    },
+  ],
   [["j", "ArrowDown"], "next hit", () => step(1)],
   [["k", "ArrowUp"], "previous hit", () => step(-1)],
   [["Enter"], "open the hit in its file", openCurrent],

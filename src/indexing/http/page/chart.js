@@ -39,14 +39,21 @@ export class Rates {
 export function linePoints(values, width = WIDTH, height = HEIGHT) {
   const top = Math.max(...values, 1e-9);
   const step = values.length > 1 ? width / (values.length - 1) : 0;
-  return values.map((value, at) => `${(at * step).toFixed(1)},${(height - 2 - (value / top) * (height - 6)).toFixed(1)}`).join(" ");
+  return values
+    .map((value, at) => `${(at * step).toFixed(1)},${(height - 2 - (value / top) * (height - 6)).toFixed(1)}`)
+    .join(" ");
 }
 
 /** A chart that is updated in place: `{element, draw(points)}`. */
 export function chart() {
   const files = svg("polyline", { class: "files" });
   const chunks = svg("polyline", { class: "chunks" });
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", class: "chart" }, chunks, files);
+  const picture = svg(
+    "svg",
+    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", class: "chart" },
+    chunks,
+    files,
+  );
   const filesNow = el("span", { class: "key files" });
   const chunksNow = el("span", { class: "key chunks" });
   const element = el("figure", { class: "rates", hidden: true }, picture, el("figcaption", {}, filesNow, chunksNow));

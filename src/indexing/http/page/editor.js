@@ -26,7 +26,10 @@ export function whyNot(template) {
 export function editorLink(template, path, line) {
   if (whyNot(template)) return "";
   const encoded = path.split("/").map(encodeURIComponent).join("/");
-  return template.replaceAll("{path}", () => encoded).replaceAll("{line}", String(line)).replaceAll("{column}", "1");
+  return template
+    .replaceAll("{path}", () => encoded)
+    .replaceAll("{line}", String(line))
+    .replaceAll("{column}", "1");
 }
 
 /** The user's choice: `{name, template}`. */

@@ -3,8 +3,31 @@
 import { byId, el } from "./dom.js";
 import { shownText } from "./visible.js";
 
-const COMMON = ["c", "cpp", "csharp", "css", "go", "html", "java", "javascript", "json", "kotlin", "markdown", "php",
-  "python", "ruby", "rust", "scala", "shell", "sql", "swift", "toml", "tsx", "typescript", "yaml"];
+const COMMON = [
+  "c",
+  "cpp",
+  "csharp",
+  "css",
+  "go",
+  "html",
+  "java",
+  "javascript",
+  "json",
+  "kotlin",
+  "markdown",
+  "php",
+  "python",
+  "ruby",
+  "rust",
+  "scala",
+  "shell",
+  "sql",
+  "swift",
+  "toml",
+  "tsx",
+  "typescript",
+  "yaml",
+];
 
 const fields = {
   repository: byId("in-repository"),
@@ -22,7 +45,8 @@ export function onFilters(changed) {
     field.addEventListener(["language", "path"].includes(name) ? "input" : "change", changed);
   }
   byId("clear-filters").addEventListener("click", () => {
-    for (const [name, field] of Object.entries(fields)) field.value = { mode: "hybrid", consistency: "now" }[name] ?? "";
+    for (const [name, field] of Object.entries(fields))
+      field.value = { mode: "hybrid", consistency: "now" }[name] ?? "";
     changed();
     byId("query").focus();
   });

@@ -7,7 +7,13 @@ import { markedLine, shown, shownText } from "./visible.js";
 
 /** A line of code with its number; `content` are its nodes. */
 export function codeLine(number, content, name = "line") {
-  return el("span", { class: name }, el("span", { class: "no" }, String(number)), el("span", { class: "text" }, content), "\n");
+  return el(
+    "span",
+    { class: name },
+    el("span", { class: "no" }, String(number)),
+    el("span", { class: "text" }, content),
+    "\n",
+  );
 }
 
 /** A list item that shows a hit; `open(hit)` is called by its title. */
@@ -44,8 +50,12 @@ function pathNodes(path) {
 function symbolNodes(hit) {
   if (!hit.symbol) return null;
   const scope = hit.scope ? `${hit.scope} › ` : "";
-  return el("span", { class: "symbol", title: shownText(hit.signature) }, el("bdi", {}, shown(scope + hit.symbol)),
-    hit.kind ? el("span", { class: "kind" }, shown(hit.kind)) : null);
+  return el(
+    "span",
+    { class: "symbol", title: shownText(hit.signature) },
+    el("bdi", {}, shown(scope + hit.symbol)),
+    hit.kind ? el("span", { class: "kind" }, shown(hit.kind)) : null,
+  );
 }
 
 function badges(hit, repository) {
@@ -60,13 +70,22 @@ function badges(hit, repository) {
 }
 
 function snippet(hit) {
-  return el("pre", { class: "code" }, hit.snippet.map((line) => codeLine(line.line, markedLine(line.text, line.matches))));
+  return el(
+    "pre",
+    { class: "code" },
+    hit.snippet.map((line) => codeLine(line.line, markedLine(line.text, line.matches))),
+  );
 }
 
 function alsoAt(hit) {
   if (!hit.also_at?.length) return null;
   const paths = hit.also_at.map((path) => el("li", {}, shown(path)));
-  return el("details", { class: "also" }, el("summary", {}, `The same at ${hit.also_at.length} more`), el("ul", {}, paths));
+  return el(
+    "details",
+    { class: "also" },
+    el("summary", {}, `The same at ${hit.also_at.length} more`),
+    el("ul", {}, paths),
+  );
 }
 
 function scores(hit) {
@@ -80,6 +99,10 @@ function scores(hit) {
     "details",
     { class: "scores" },
     el("summary", { "aria-label": `Score ${score(hit.score)}, show its parts` }, score(hit.score)),
-    el("dl", {}, rows.map(([name, value]) => [el("dt", {}, shown(name)), el("dd", {}, value)])),
+    el(
+      "dl",
+      {},
+      rows.map(([name, value]) => [el("dt", {}, shown(name)), el("dd", {}, value)]),
+    ),
   );
 }

@@ -21,7 +21,8 @@ export function doing(job) {
   if (job.state === "queued") return job.reason || "waits for its turn";
   if (!progress) return job.reason || "";
   const parts = [progress.waiting || job.reason || progress.stage];
-  if (!progress.scanned && progress.stage === "indexing") parts.push(`${plural(progress.to_read, "file")} found so far`);
+  if (!progress.scanned && progress.stage === "indexing")
+    parts.push(`${plural(progress.to_read, "file")} found so far`);
   if (progress.bytes_read) parts.push(`${size(progress.bytes_read)} read`);
   parts.push(duration(progress.seconds));
   if (job.workers) parts.push(`${job.workers.busy} of ${plural(job.workers.allowed, "worker")} busy`);
@@ -53,8 +54,20 @@ export function jobCard(job, nameOf) {
   const bars = el("div", { class: "bars" });
   const problem = el("p", { class: "notice bad", role: "alert", hidden: true });
   const actions = el("div", { class: "actions" });
-  const title = el("h2", {}, el("a", { href: fragmentOf("jobs", { job: job.id }) }, el("bdi", {}, shown(nameOf(job.repository) || job.root))));
-  const element = el("li", { class: "card" }, el("header", {}, title, state, actions), text, bars, picture.element, problem);
+  const title = el(
+    "h2",
+    {},
+    el("a", { href: fragmentOf("jobs", { job: job.id }) }, el("bdi", {}, shown(nameOf(job.repository) || job.root))),
+  );
+  const element = el(
+    "li",
+    { class: "card" },
+    el("header", {}, title, state, actions),
+    text,
+    bars,
+    picture.element,
+    problem,
+  );
   const rows = new Map();
   const buttons = new Map();
 
@@ -66,8 +79,16 @@ export function jobCard(job, nameOf) {
       if (!isShown(error)) say(problem, inWords(error));
     }
   };
-  for (const [name, label] of [["pause", "Pause"], ["resume", "Resume"], ["cancel", "Cancel"]]) {
-    const button = el("button", { type: "button", onclick: act(name), "aria-label": `${label} ${nameOf(job.repository) || job.root}` }, label);
+  for (const [name, label] of [
+    ["pause", "Pause"],
+    ["resume", "Resume"],
+    ["cancel", "Cancel"],
+  ]) {
+    const button = el(
+      "button",
+      { type: "button", onclick: act(name), "aria-label": `${label} ${nameOf(job.repository) || job.root}` },
+      label,
+    );
     buttons.set(name, button);
     actions.append(button);
   }
@@ -76,7 +97,8 @@ export function jobCard(job, nameOf) {
     state.replaceChildren(stateBadge(now.state));
     setText(text, doing(now));
     for (const bar of barsOf(now)) showBar(bars, rows, bar);
-    if (now.progress && rates.add(now.progress.seconds, now.progress.read, now.progress.chunks)) picture.draw(rates.points);
+    if (now.progress && rates.add(now.progress.seconds, now.progress.read, now.progress.chunks))
+      picture.draw(rates.points);
     const can = { pause: ["queued", "running"], resume: ["paused"], cancel: ["queued", "running", "paused"] };
     for (const [name, button] of buttons) hideKeepingFocus(button, !can[name].includes(now.state), buttons);
   }

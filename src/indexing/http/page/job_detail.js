@@ -21,12 +21,23 @@ export function jobDetail(job, nameOf) {
     wasLive = isLive(now);
     state.replaceChildren(stateBadge(now.state));
     facts.replaceChildren(...factsOf(now).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
-    say(warnings, (now.warnings ?? []).map((warning) => el("li", {}, shown(warning))));
+    say(
+      warnings,
+      (now.warnings ?? []).map((warning) => el("li", {}, shown(warning))),
+    );
   };
   update(job);
   const title = el("h2", { tabindex: "-1" }, el("bdi", {}, shown(nameOf(job.repository) || job.root)), " ", state);
   return {
-    element: el("div", {}, el("p", {}, el("a", { href: "#/jobs" }, "← all jobs")), title, facts, warnings, files.element),
+    element: el(
+      "div",
+      {},
+      el("p", {}, el("a", { href: "#/jobs" }, "← all jobs")),
+      title,
+      facts,
+      warnings,
+      files.element,
+    ),
     update,
   };
 }
@@ -48,7 +59,11 @@ function factsOf(job) {
 }
 
 function outcomes(jobId) {
-  const select = el("select", { onchange: () => load(true) }, OUTCOMES.map((name) => el("option", { value: name }, name)));
+  const select = el(
+    "select",
+    { onchange: () => load(true) },
+    OUTCOMES.map((name) => el("option", { value: name }, name)),
+  );
   const body = el("tbody");
   const more = el("button", { type: "button", hidden: true, onclick: () => load(false) }, "More files");
   const said = el("p", { class: "line", role: "status" });
@@ -70,7 +85,12 @@ function outcomes(jobId) {
       next = page.next;
       more.hidden = !next;
       table.hidden = body.children.length === 0;
-      say(said, body.children.length ? `${plural(body.children.length, "file")}${next ? ", and more" : ""}` : `No file is noted as ${select.value}.`);
+      say(
+        said,
+        body.children.length
+          ? `${plural(body.children.length, "file")}${next ? ", and more" : ""}`
+          : `No file is noted as ${select.value}.`,
+      );
     } catch (error) {
       if (mine === turn && !isShown(error)) say(said, inWords(error));
     }
@@ -78,11 +98,25 @@ function outcomes(jobId) {
 
   load(true);
   const label = el("label", {}, "Files that were ", select);
-  const element = el("section", { "aria-label": "Files of the job" }, el("h3", {}, "Files"), el("div", { class: "row" }, label), said, scroll, el("p", { class: "more" }, more));
+  const element = el(
+    "section",
+    { "aria-label": "Files of the job" },
+    el("h3", {}, "Files"),
+    el("div", { class: "row" }, label),
+    said,
+    scroll,
+    el("p", { class: "more" }, more),
+  );
   return { element, load };
 }
 
 function rowOf(file) {
-  return el("tr", {}, el("td", {}, file.outcome), el("td", { class: "mono" }, el("bdi", {}, shown(file.path))),
-    el("td", {}, shown(file.reason)), el("td", {}, shown(file.detail)));
+  return el(
+    "tr",
+    {},
+    el("td", {}, file.outcome),
+    el("td", { class: "mono" }, el("bdi", {}, shown(file.path))),
+    el("td", {}, shown(file.reason)),
+    el("td", {}, shown(file.detail)),
+  );
 }

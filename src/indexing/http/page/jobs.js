@@ -117,7 +117,14 @@ function historyRow(job) {
   const tally = job.tally ?? {};
   const number = (value) => el("td", { class: "num" }, count(value));
   const name = nameOf(job.repository) || job.root;
-  const link = el("a", { href: fragmentOf("jobs", { job: job.id }), "aria-label": `Details of the job for ${shownText(name)}, ${moment(job.ended_at)}` }, "details");
+  const link = el(
+    "a",
+    {
+      href: fragmentOf("jobs", { job: job.id }),
+      "aria-label": `Details of the job for ${shownText(name)}, ${moment(job.ended_at)}`,
+    },
+    "details",
+  );
   return el(
     "tr",
     {},
@@ -126,7 +133,11 @@ function historyRow(job) {
     el("td", {}, job.origin),
     el("td", { title: moment(job.ended_at) }, ago(job.ended_at)),
     el("td", { class: "num" }, duration(between(job.started_at, job.ended_at))),
-    number(tally.indexed), number(tally.unchanged), number(tally.skipped), number(tally.failed), number(tally.removed),
+    number(tally.indexed),
+    number(tally.unchanged),
+    number(tally.skipped),
+    number(tally.failed),
+    number(tally.removed),
     el("td", {}, link),
   );
 }

@@ -24,7 +24,11 @@ export function wireKeys(keys) {
   const rows = [...keys.map(([names, text]) => [names, text]), ...NATIVE.map(([name, text]) => [[name], text])];
   byId("keys-list").append(
     ...rows.flatMap(([names, text]) => [
-      el("dt", {}, names.map((name) => el("kbd", {}, name.replace("ArrowDown", "↓").replace("ArrowUp", "↑")))),
+      el(
+        "dt",
+        {},
+        names.map((name) => el("kbd", {}, name.replace("ArrowDown", "↓").replace("ArrowUp", "↑"))),
+      ),
       el("dd", {}, text),
     ]),
   );

@@ -44,7 +44,12 @@ byId("add").addEventListener("submit", (event) => {
   attempt(async () => {
     const { repository, job } = await ask("POST", "/repositories", { body: { root, index: true } });
     byId("add-root").value = "";
-    toast("Added ", el("bdi", {}, shown(repository.root)), job ? ". " : "", job ? jobLink(job.id, "Watch the job") : null);
+    toast(
+      "Added ",
+      el("bdi", {}, shown(repository.root)),
+      job ? ". " : "",
+      job ? jobLink(job.id, "Watch the job") : null,
+    );
   });
 });
 
@@ -78,14 +83,27 @@ function draw(repositories) {
   if (focused) byId(focused)?.focus({ preventScroll: true });
   const files = repositories.reduce((sum, each) => sum + (each.files ?? 0), 0);
   const empty = "Nothing is indexed yet: add a directory of source code above.";
-  setText(byId("repositories-line"), repositories.length ? `${plural(repositories.length, "repository", "repositories")}, ${count(files)} files` : empty);
+  setText(
+    byId("repositories-line"),
+    repositories.length ? `${plural(repositories.length, "repository", "repositories")}, ${count(files)} files` : empty,
+  );
 }
 
 function card(repository) {
   const { uuid, root } = repository;
   const name = repository.name || root;
   const button = (id, label, action, kind = "") =>
-    el("button", { type: "button", id: `${id}-${uuid}`, class: kind, "aria-label": `${label} ${shownText(name)}`, onclick: action }, label);
+    el(
+      "button",
+      {
+        type: "button",
+        id: `${id}-${uuid}`,
+        class: kind,
+        "aria-label": `${label} ${shownText(name)}`,
+        onclick: action,
+      },
+      label,
+    );
   return el(
     "li",
     { class: "card" },
@@ -93,8 +111,19 @@ function card(repository) {
       "header",
       {},
       el("h2", {}, el("a", { href: fragmentOf("search", { repo: uuid }) }, el("bdi", {}, shown(name)))),
-      repository.job ? el("a", { href: fragmentOf("jobs", { job: repository.job.id }), class: "plain" }, stateBadge(repository.job.state)) : null,
-      el("div", { class: "actions" }, button("index", "Re-index", () => reindex(repository)), button("forget", "Forget", () => forget(repository), "danger")),
+      repository.job
+        ? el(
+            "a",
+            { href: fragmentOf("jobs", { job: repository.job.id }), class: "plain" },
+            stateBadge(repository.job.state),
+          )
+        : null,
+      el(
+        "div",
+        { class: "actions" },
+        button("index", "Re-index", () => reindex(repository)),
+        button("forget", "Forget", () => forget(repository), "danger"),
+      ),
     ),
     el("p", { class: "mono dim" }, el("bdi", {}, shown(root))),
     el("p", { class: "line" }, facts(repository)),
@@ -109,7 +138,11 @@ function facts(repository) {
   return [
     `${plural(repository.files ?? 0, "file")}, ${size(repository.source_bytes)}`,
     plural(repository.chunks ?? 0, "chunk"),
-    el("span", { title: moment(repository.scanned_at) }, repository.scanned_at ? `scanned ${ago(repository.scanned_at)}` : "never scanned"),
+    el(
+      "span",
+      { title: moment(repository.scanned_at) },
+      repository.scanned_at ? `scanned ${ago(repository.scanned_at)}` : "never scanned",
+    ),
     watching ? `${WATCHING[watching.mode] ?? watching.mode}${waiting}` : null,
     busy ? el("span", {}, shown(busy)) : null,
   ]
@@ -119,13 +152,24 @@ function facts(repository) {
 
 function problems(repository) {
   const found = [...(repository.problems ?? []), repository.watching?.problem].filter(Boolean);
-  return found.length ? el("ul", { class: "notices", "aria-label": "Problems" }, found.map((each) => el("li", {}, shown(each)))) : null;
+  return found.length
+    ? el(
+        "ul",
+        { class: "notices", "aria-label": "Problems" },
+        found.map((each) => el("li", {}, shown(each))),
+      )
+    : null;
 }
 
 function reindex(repository) {
   attempt(async () => {
     const job = await ask("POST", "/index", { body: { repository: repository.uuid } });
-    toast("Indexing ", el("bdi", {}, shown(repository.name || repository.root)), ". ", jobLink(job.id, "Watch the job"));
+    toast(
+      "Indexing ",
+      el("bdi", {}, shown(repository.name || repository.root)),
+      ". ",
+      jobLink(job.id, "Watch the job"),
+    );
   });
 }
 

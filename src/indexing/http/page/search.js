@@ -177,13 +177,16 @@ function show(answer, question) {
 }
 
 function noticesOf(answer) {
-  const missing = [].concat(answer.degraded || []).map((reason) => ["Not all of the search took part: ", ...shown(reason)]);
+  const missing = []
+    .concat(answer.degraded || [])
+    .map((reason) => ["Not all of the search took part: ", ...shown(reason)]);
   // 0 files: there are some, and nobody knows yet how many.
   const pending = (answer.pending ?? []).map((each) => [
     `${each.files ? plural(each.files, "changed file") : "Changes"} not searchable yet in `,
     ...shown(names.get(each.repository) ?? each.repository),
   ]);
-  const cut = answer.complete === false ? [["The search stopped at a bound: there may be more hits, or better ones."]] : [];
+  const cut =
+    answer.complete === false ? [["The search stopped at a bound: there may be more hits, or better ones."]] : [];
   return [...missing, ...pending, ...cut];
 }
 
@@ -229,22 +232,51 @@ async function loadRepositories() {
 function welcome() {
   if (repositories === null) return;
   if (!repositories.length) {
-    say(byId("welcome"), el("p", { class: "empty" }, "Nothing is indexed yet. ", el("a", { href: "#/repositories" }, "Add a repository"), " to begin."));
+    say(
+      byId("welcome"),
+      el(
+        "p",
+        { class: "empty" },
+        "Nothing is indexed yet. ",
+        el("a", { href: "#/repositories" }, "Add a repository"),
+        " to begin.",
+      ),
+    );
     return;
   }
   const files = repositories.reduce((sum, each) => sum + (each.files ?? 0), 0);
   const chunks = repositories.reduce((sum, each) => sum + (each.chunks ?? 0), 0);
   say(
     byId("welcome"),
-    el("p", { class: "line" }, `${plural(repositories.length, "repository", "repositories")}, ${count(files)} files, ${count(chunks)} chunks`),
-    el("ul", { class: "known" }, repositories.map((each) => el("li", {}, el("bdi", {}, shown(each.name || each.root)), stateOf(each)))),
-    el("p", { class: "hint keyed" }, keyed("/", "search"), keyed("j k", "move"), keyed("Enter", "open"), keyed("o", "editor"), keyed("?", "all keys")),
+    el(
+      "p",
+      { class: "line" },
+      `${plural(repositories.length, "repository", "repositories")}, ${count(files)} files, ${count(chunks)} chunks`,
+    ),
+    el(
+      "ul",
+      { class: "known" },
+      repositories.map((each) => el("li", {}, el("bdi", {}, shown(each.name || each.root)), stateOf(each))),
+    ),
+    el(
+      "p",
+      { class: "hint keyed" },
+      keyed("/", "search"),
+      keyed("j k", "move"),
+      keyed("Enter", "open"),
+      keyed("o", "editor"),
+      keyed("?", "all keys"),
+    ),
   );
 }
 
 function stateOf(repository) {
   const busy = repository.job && isLive(repository.job);
-  const text = busy ? `${repository.job.state} now` : repository.scanned_at ? `up to date ${ago(repository.scanned_at)}` : "never indexed";
+  const text = busy
+    ? `${repository.job.state} now`
+    : repository.scanned_at
+      ? `up to date ${ago(repository.scanned_at)}`
+      : "never indexed";
   return el("span", { class: "dim" }, ` ${text}`);
 }
 

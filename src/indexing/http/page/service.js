@@ -6,7 +6,12 @@ import { ago, count, duration, moment, plural, size } from "./format.js";
 import { shown } from "./visible.js";
 
 const EVERY_MS = 2000;
-const QUEUES = { planned: "files to read", batches: "batches", catalog: "writes to the catalog", text: "changes for the text index" };
+const QUEUES = {
+  planned: "files to read",
+  batches: "batches",
+  catalog: "writes to the catalog",
+  text: "changes for the text index",
+};
 
 let poll = 0;
 const rows = new Map();
@@ -52,8 +57,19 @@ function showFlag(flag) {
 function flagRow(name) {
   const text = el("p", { id: `flag-text-${name}` });
   const by = el("p", { class: "dim small" });
-  const toggle = el("button", { type: "button", role: "switch", class: "switch", id: `flag-${name}`, "aria-labelledby": `flag-name-${name}`, "aria-describedby": `flag-text-${name}` });
-  const reset = el("button", { type: "button", class: "quiet", "aria-label": `Let ${name} follow the settings` }, "Follow the settings");
+  const toggle = el("button", {
+    type: "button",
+    role: "switch",
+    class: "switch",
+    id: `flag-${name}`,
+    "aria-labelledby": `flag-name-${name}`,
+    "aria-describedby": `flag-text-${name}`,
+  });
+  const reset = el(
+    "button",
+    { type: "button", class: "quiet", "aria-label": `Let ${name} follow the settings` },
+    "Follow the settings",
+  );
   const label = el("h3", { id: `flag-name-${name}` }, el("code", {}, name));
   const element = el("li", {}, toggle, el("div", {}, label, text, by), reset);
   toggle.addEventListener("click", () => change(name, toggle.getAttribute("aria-checked") !== "true"));
@@ -66,7 +82,14 @@ function flagRow(name) {
     text.replaceChildren(...shown(flag.description));
     const own = flag.stored === true;
     reset.hidden = !own;
-    const who = flag.changed_at ? [", changed ", el("span", { title: moment(flag.changed_at) }, ago(flag.changed_at)), " by ", el("bdi", {}, shown(flag.changed_by))] : [];
+    const who = flag.changed_at
+      ? [
+          ", changed ",
+          el("span", { title: moment(flag.changed_at) }, ago(flag.changed_at)),
+          " by ",
+          el("bdi", {}, shown(flag.changed_by)),
+        ]
+      : [];
     by.replaceChildren(own ? "Set while running" : "Follows the settings", ...who);
   };
   return { element, update };
@@ -96,28 +119,45 @@ function showFacts(status) {
     ["Data directory", status.data_dir ? el("bdi", { class: "mono" }, shown(status.data_dir)) : null],
   ];
   const list = byId("facts");
-  list.replaceChildren(...facts.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+  list.replaceChildren(
+    ...facts.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+  );
   const problems = (status.problems ?? []).map((problem) => el("li", {}, shown(problem)));
-  say(byId("service-problems"), problems.length ? [el("h2", {}, "Problems"), el("ul", { class: "notices" }, problems)] : []);
+  say(
+    byId("service-problems"),
+    problems.length ? [el("h2", {}, "Problems"), el("ul", { class: "notices" }, problems)] : [],
+  );
 }
 
 function workers(all) {
   if (!all) return null;
   const busy = all.busy ?? 0;
   const allowed = all.allowed ?? 0;
-  return [el("meter", { min: "0", max: String(Math.max(allowed, 1)), value: String(busy), "aria-label": "Workers busy" }), ` ${busy} of ${allowed} busy`];
+  return [
+    el("meter", { min: "0", max: String(Math.max(allowed, 1)), value: String(busy), "aria-label": "Workers busy" }),
+    ` ${busy} of ${allowed} busy`,
+  ];
 }
 
 function memory(percent) {
   if (percent === null || percent === undefined) return null;
-  const meter = el("meter", { min: "0", max: "100", high: "80", optimum: "0", value: percent.toFixed(0), "aria-label": "Memory used" });
+  const meter = el("meter", {
+    min: "0",
+    max: "100",
+    high: "80",
+    optimum: "0",
+    value: percent.toFixed(0),
+    "aria-label": "Memory used",
+  });
   return [meter, ` ${percent.toFixed(0)} % of the tightest limit`];
 }
 
 function queues(depths) {
   if (!depths) return null;
   const waiting = Object.entries(depths).filter(([, depth]) => depth > 0);
-  return waiting.length ? waiting.map(([name, depth]) => `${QUEUES[name] ?? name} ${count(depth)}`).join(", ") : "nothing";
+  return waiting.length
+    ? waiting.map(([name, depth]) => `${QUEUES[name] ?? name} ${count(depth)}`).join(", ")
+    : "nothing";
 }
 
 function vectors(status, service) {
@@ -132,7 +172,12 @@ function vectors(status, service) {
 }
 
 function disk(status) {
-  const parts = [["catalog", status.catalog_bytes], ["text index", status.text_bytes], ["vectors", status.vector_bytes], ["other", status.other_bytes]];
+  const parts = [
+    ["catalog", status.catalog_bytes],
+    ["text index", status.text_bytes],
+    ["vectors", status.vector_bytes],
+    ["other", status.other_bytes],
+  ];
   const there = parts.filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${size(bytes)}`);
   return there.length ? there.join(", ") : null;
 }

@@ -33,7 +33,9 @@ export function shown(text) {
 
 /** The same as one plain text, for titles and labels. Pure. */
 export function shownText(text) {
-  return pieces(String(text ?? "")).map((piece) => (piece.odd ? `‹${piece.text}›` : piece.text)).join("");
+  return pieces(String(text ?? ""))
+    .map((piece) => (piece.odd ? `‹${piece.text}›` : piece.text))
+    .join("");
 }
 
 /**

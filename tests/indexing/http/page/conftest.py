@@ -2,119 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
-from indexing.http.serving import Served, serving
-from indexing.runtime import Owner, open_owner
-from indexing.settings import load_settings
-from indexing.tokens import first_token
-
-playwright_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
-
-T = TypeVar("T")
-SECONDS = 20.0
-
-FILES: dict[str, str | bytes] = {
-    "src/session.py": (
-        'class Session:\n    """Keeps who is signed in."""\n\n    def renew_session(self) -> None:\n        self.age = 0\n'
-    ),
-    "src/cart.js": "// The shopping cart.\nexport function addToCart(item) {\n  cart.push(item);\n}\n",
-    "docs/guide.md": "# Guide\n\nHow a session is renewed, and what the cart does.\n",
-    "long.py": "".join(f"def step_{number}():\n    return {number}\n\n\n" for number in range(200)),
-    "empty.bin": b"\0\1\2\3" * 50,
-}
-
-
-@dataclass(slots=True)
-class Daemon:
-    """An owner with its HTTP edge, on an event loop in a thread of its own."""
-
-    root: Path
-    owner: Owner
-    served: Served
-    token: str
-    token_id: str
-    loop: asyncio.AbstractEventLoop
-
-    @property
-    def url(self) -> str:
-        return self.served.url
-
-    def do(self, work: Callable[[Owner], Coroutine[Any, Any, T]]) -> T:
-        """Run a coroutine on the daemon's loop."""
-        result: Future[T] = asyncio.run_coroutine_threadsafe(work(self.owner), self.loop)
-        return result.result(SECONDS)
-
-    def index(self, root: Path) -> str:
-        """Index a tree to the end; returns the repository's uuid."""
-
-        async def work(owner: Owner) -> str:
-            repository = await owner.register(root)
-            await owner.service.wait(await owner.service.submit(repository))
-            return repository.uuid
-
-        return self.do(work)
-
-    def link(self) -> str:
-        """A link that signs in once."""
-        return self.served.sign_in_link(self.token_id)
-
-
-@contextmanager
-def running_daemon(base: Path) -> Iterator[Daemon]:
-    """Serve a fresh data directory below ``base`` while the context lasts."""
-    opened: Future[Daemon] = Future()
-    stop = threading.Event()
-    settings = load_settings(
-        overrides={
-            "storage.data_dir": str(base / "data"),
-            "service.port": 0,
-            "service.allowed_roots": [str(base)],
-            "watch.auto_reindex": False,
-        }
-    )
-
-    async def serve() -> None:
-        async with open_owner(settings) as owner, serving(owner, tcp=True) as served:
-            first = await asyncio.to_thread(first_token, owner.directory.path)
-            token = (await asyncio.to_thread(first.path.read_text)).strip()
-            opened.set_result(Daemon(base, owner, served, token, first.id, asyncio.get_running_loop()))
-            await asyncio.to_thread(stop.wait)
-
-    def run() -> None:
-        try:
-            asyncio.run(serve())
-        except BaseException as error:
-            if opened.done():
-                raise
-            opened.set_exception(error)
-
-    thread = threading.Thread(target=run, name="daemon")
-    thread.start()
-    try:
-        yield opened.result(SECONDS)
-    finally:
-        stop.set()
-        thread.join()
-
-
-def lay_out(root: Path, files: dict[str, str | bytes]) -> Path:
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return root
+from tests.indexing.http.page.browsing import FILES, SECONDS, Daemon, OpenTab, Tab, lay_out, running_daemon
 
 
 @pytest.fixture(scope="module")
@@ -127,50 +23,24 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser() -> Iterator[Browser]:
     """The system's Chromium. Of a module, since playwright's loop must not run while async tests do."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("there is no chromium on PATH")
-    with playwright_api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        expect.set_options(timeout=SECONDS * 1000)
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield browser
         browser.close()
 
 
-@dataclass(slots=True)
-class Tab:
-    """A tab of a browser of its own, with everything that goes wrong in it."""
-
-    page: Any
-    url: str
-    allowed: list[str] = field(default_factory=list)
-    """parts of console errors that a test provokes"""
-    wrong: list[str] = field(default_factory=list)
-
-    def go(self, fragment: str) -> None:
-        """Open a place of the page as a link in another window would."""
-        self.page.goto("about:blank")
-        self.page.goto(f"{self.url}/{fragment}")
-
-    def search(self, query: str) -> None:
-        """Type a query and wait for its answer."""
-        with self.page.expect_response("**/search"):
-            self.page.get_by_role("searchbox").fill(query)
-
-    def left_over(self) -> list[str]:
-        return [each for each in self.wrong if not any(part in each for part in self.allowed)]
-
-
-OpenTab: TypeAlias = Callable[..., Tab]
-
-
 @pytest.fixture
-def open_tab(browser: Any, daemon: Daemon) -> Iterator[OpenTab]:
+def open_tab(browser: Browser, daemon: Daemon) -> Iterator[OpenTab]:
     """Opens tabs; at the end none may have had a console error, a policy violation or a request to another host."""
     tabs: list[Tab] = []
-    contexts: list[Any] = []
+    contexts: list[BrowserContext] = []
 
     def make(*, sign_in: bool = True, **options: Any) -> Tab:
         context = browser.new_context(**{"reduced_motion": "reduce", **options})
@@ -179,9 +49,7 @@ def open_tab(browser: Any, daemon: Daemon) -> Iterator[OpenTab]:
         page = context.new_page()
         tab = Tab(page, daemon.url)
         tabs.append(tab)
-        page.on("console", lambda said: said.type in {"error", "warning"} and tab.wrong.append(said.text))
-        page.on("pageerror", lambda error: tab.wrong.append(f"page error: {error}"))
-        page.on("request", lambda sent: sent.url.startswith(daemon.url) or tab.wrong.append(f"foreign: {sent.url}"))
+        tab.watch()
         page.goto(daemon.link() if sign_in else daemon.url)
         return tab
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import expect
+
+from tests.indexing.http.page.browsing import OpenTab, Tab
 
 VIEWS = {
     "welcome": "#/search",
@@ -30,7 +32,8 @@ LOW_CONTRAST = """() => {
     return { rgb: [r, g, b], a };
   };
   const light = (rgb) => {
-    const [r, g, b] = rgb.map((value) => value / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = rgb.map((value) => linear(value / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const ground = (element) => {
@@ -45,9 +48,10 @@ LOW_CONTRAST = """() => {
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
     if (!walker.currentNode.textContent.trim() || !element.checkVisibility({ visibilityProperty: true })) continue;
-    const [one, other] = [light(parse(getComputedStyle(element).color).rgb), light(ground(element))].sort((a, b) => b - a);
-    const ratio = (one + 0.05) / (other + 0.05);
-    if (ratio < 4.5) found.push(`${ratio.toFixed(2)} ${element.className} ${walker.currentNode.textContent.slice(0, 30)}`);
+    const ink = light(parse(getComputedStyle(element).color).rgb);
+    const paper = light(ground(element));
+    const ratio = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
+    if (ratio < 4.5) found.push(`${ratio.toFixed(2)} ${element.className} ${walker.currentNode.textContent}`);
   }
   return found;
 }"""
@@ -58,7 +62,7 @@ BEYOND = """() => [...document.querySelectorAll("body *")]
   .map((each) => `${each.tagName}.${each.className}`)"""
 
 
-def shown(tab: Any, view: str) -> None:
+def shown(tab: Tab, view: str) -> None:
     """Open a view and wait for what it loads."""
     tab.go(VIEWS[view])
     awaited = {
@@ -72,32 +76,28 @@ def shown(tab: Any, view: str) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_everything_that_can_be_used_has_a_name(tab, view: str) -> None:
+def test_everything_usable_has_a_name_and_landmarks_and_headings_are_in_order(tab: Tab, view: str) -> None:
     shown(tab, view)
     session = tab.page.context.new_cdp_session(tab.page)
     nodes = session.send("Accessibility.getFullAXTree")["nodes"]
     seen = [node for node in nodes if not node["ignored"] and node["role"]["value"] in CONTROLS]
     assert len(seen) > 8
     assert [node["role"]["value"] for node in seen if not node.get("name", {}).get("value", "").strip()] == []
-
-
-@pytest.mark.parametrize("view", VIEWS)
-def test_each_view_has_landmarks_and_headings_in_order(tab, view: str) -> None:
-    shown(tab, view)
     page = tab.page
     for role in ("banner", "main", "navigation"):
         expect(page.get_by_role(role)).to_have_count(1)
     levels = page.evaluate(
-        "[...document.querySelectorAll('h1,h2,h3')].filter((each) => each.checkVisibility()).map((each) => +each.tagName[1])"
+        "[...document.querySelectorAll('h1, h2, h3')]"
+        ".filter((each) => each.checkVisibility()).map((each) => Number(each.tagName[1]))"
     )
     assert levels.count(1) == 1
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     expect(page.locator("#views [aria-current=page]")).to_have_count(1)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_stands_out_enough(open_tab, scheme: str) -> None:
+def test_all_text_stands_out_enough(open_tab: OpenTab, scheme: str) -> None:
     tab = open_tab(color_scheme=scheme)
     for view in VIEWS:
         shown(tab, view)
@@ -105,14 +105,14 @@ def test_all_text_stands_out_enough(open_tab, scheme: str) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_narrow_screen_or_a_zoomed_one_needs_no_scrolling_sideways(open_tab, view: str) -> None:
+def test_a_narrow_screen_or_a_zoomed_one_needs_no_scrolling_sideways(open_tab: OpenTab, view: str) -> None:
     tab = open_tab(viewport={"width": 320, "height": 640})
     shown(tab, view)
     assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert tab.page.evaluate(BEYOND) == []
 
 
-def test_every_focus_can_be_seen_and_the_first_stop_skips_to_the_content(tab) -> None:
+def test_every_focus_can_be_seen_and_the_first_stop_skips_to_the_content(tab: Tab) -> None:
     shown(tab, "repositories")
     page = tab.page
     page.evaluate("document.activeElement.blur(); document.body.tabIndex = -1; document.body.focus()")
@@ -126,7 +126,7 @@ def test_every_focus_can_be_seen_and_the_first_stop_skips_to_the_content(tab) ->
     assert len(set(stops)) > 8
 
 
-def test_nothing_moves_for_those_who_want_it_still(open_tab) -> None:
+def test_nothing_moves_for_those_who_want_it_still(open_tab: OpenTab) -> None:
     tab = open_tab(reduced_motion="reduce")
     moving = "getComputedStyle(document.querySelector('.switch') ?? document.body).transitionDuration"
     shown(tab, "service")
@@ -134,7 +134,7 @@ def test_nothing_moves_for_those_who_want_it_still(open_tab) -> None:
 
 
 @pytest.mark.skipif("AXE_SCRIPT" not in os.environ, reason="AXE_SCRIPT names no axe.min.js")
-def test_axe_finds_nothing(tab) -> None:
+def test_axe_finds_nothing(tab: Tab) -> None:
     script = Path(os.environ["AXE_SCRIPT"]).read_text(encoding="utf-8")
     session = tab.page.context.new_cdp_session(tab.page)
     for view in VIEWS:

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from indexing.http.security import unguarded_routes
 from indexing.http.static import PAGE_POLICY, TYPES, is_current, mount_page, page_files
+from tests.indexing.http.page.browsing import Daemon
 
 
 def fetched(url: str, path: str, **headers: str) -> tuple[HTTPResponse, bytes]:
@@ -47,7 +48,7 @@ class Tags(HTMLParser):
             self.inline.append(data)
 
 
-def test_the_page_and_its_files_are_public_and_typed(daemon) -> None:
+def test_the_page_and_its_files_are_public_and_typed(daemon: Daemon) -> None:
     answer, body = fetched(daemon.url, "/")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -58,14 +59,14 @@ def test_the_page_and_its_files_are_public_and_typed(daemon) -> None:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_strict_policy_comes_with_the_page(daemon) -> None:
+def test_a_strict_policy_comes_with_the_page(daemon: Daemon) -> None:
     policies = fetched(daemon.url, "/")[0].headers.get_all("Content-Security-Policy")
     assert policies == [PAGE_POLICY]
     assert "unsafe" not in PAGE_POLICY
     assert "http" not in PAGE_POLICY
 
 
-def test_a_file_that_the_browser_has_is_not_sent_again(daemon) -> None:
+def test_a_file_that_the_browser_has_is_not_sent_again(daemon: Daemon) -> None:
     etag = fetched(daemon.url, "/static/app.js")[0].headers["ETag"]
     answer, body = fetched(daemon.url, "/static/app.js", **{"If-None-Match": f'"other", W/{etag}'})
     assert (answer.status, body, answer.headers["ETag"]) == (304, b"", etag)
@@ -93,7 +94,7 @@ def test_etags_are_compared_as_http_says(sent: str, current: bool) -> None:
         "/static/no-such-file.js",
     ],
 )
-def test_f075_no_path_leads_out_of_the_page(daemon, path: str) -> None:
+def test_f075_no_path_leads_out_of_the_page(daemon: Daemon, path: str) -> None:
     answer, body = fetched(daemon.url, path)
     assert answer.status in {400, 401, 404}
     assert b"page_files" not in body
