@@ -16,6 +16,7 @@ from indexing.cli.signals import draining
 from indexing.cli.stopping import Stop
 from indexing.cli.terminal import say, say_result
 from indexing.http.serving import serving
+from indexing.responsiveness import favour_answers
 from indexing.runtime import open_owner
 from indexing.sources import display
 from indexing.tokens import first_token
@@ -60,6 +61,9 @@ async def _serve(settings: Settings, stop: Stop, *, watch: bool, as_json: bool) 
             else:
                 _print(served, link, token, owner, repositories)
             notify(f"READY=1\nSTATUS=Serving {len(repositories)} repositories at {served.url}")
+            await asyncio.to_thread(favour_answers)
+            if owner.vectors is not None:
+                await owner.vectors.warm()
             await _begin_jobs(owner, repositories)
             await _until_stopped(owner, served, stop)
             notify("STOPPING=1")

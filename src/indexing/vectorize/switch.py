@@ -239,8 +239,6 @@ class VectorService:
             await self._around.writer.apply(partial(flip, collection_id=keeper.row.id))
             keeper.row = replace(keeper.row, state="serving")
             former, self._serving = self._serving, keeper
-            if keeper.warmth is not None:
-                keeper.warmth.begin()
             log.info("vectors.switched", collection=keeper.row.name)
             await self._name(keeper)
             if former is not None:

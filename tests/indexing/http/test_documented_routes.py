@@ -17,7 +17,8 @@ DOCUMENT = Path(__file__).parents[3] / "docs/http-api.md"
 def documented() -> dict[tuple[str, str], str]:
     """{(method, path): scope}; ``/jobs/{id}/pause`` stands for its two siblings."""
     found: dict[tuple[str, str], str] = {}
-    for names, scopes in re.findall(r"^\| (`[^|]+) \| ([a-z, ]+) \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE):
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for names, scopes in re.findall(r"^\| (`[^|]+) \| ([a-z, ]+) \|", text, re.MULTILINE):
         each_scope = scopes.split(", ")
         directory = ""
         methods = ""

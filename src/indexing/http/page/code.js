@@ -37,7 +37,8 @@ export function showCode(params) {
     if (dialog.open) dialog.close();
     return;
   }
-  load({ repository: params.get("in"), path, exact, hit: [from, Math.max(from, to || from)] });
+  const at = Math.max(from, Number(params.get("at")) || from);
+  load({ repository: params.get("in"), path, exact, at, hit: [from, Math.max(from, to || from)] });
 }
 
 /** Whether the dialog is open. */
@@ -68,7 +69,7 @@ function begin(answer, root) {
   const [from, to] = file.hit;
   byId("code-title").replaceChildren(...shown(answer.path), el("span", { class: "dim" }, ` ${from}–${to}`));
   byId("code-title").title = shownText(`${root}/${answer.path}`);
-  const link = editorAnchor({ root, path: answer.path, path_b64: answer.path_b64 }, from);
+  const link = editorAnchor({ root, path: answer.path, path_b64: answer.path_b64 }, file.at);
   byId("code-tools").replaceChildren(...[link, closeButton()].filter(Boolean));
   const stale = "The file has changed since this was indexed; this is what was indexed.";
   say(byId("code-notice"), answer.stale ? stale : "");
@@ -76,8 +77,7 @@ function begin(answer, root) {
   file.to = answer.end_line;
   lines.replaceChildren(...linesOf(answer));
   showEnds(answer.lines_total);
-  const mark = lines.querySelector(".line.hit-line");
-  mark?.scrollIntoView({ block: "center" });
+  lines.children[file.at - file.from]?.scrollIntoView({ block: "center" });
   byId("code-scroll").focus({ preventScroll: true });
 }
 
@@ -132,6 +132,6 @@ function closeButton() {
 /** Take the file out of the address. */
 function leave() {
   const { view, params } = here();
-  for (const name of ["in", "file", "file64", "lines"]) params.delete(name);
+  for (const name of ["in", "file", "file64", "lines", "at"]) params.delete(name);
   go(view, params, { replace: true });
 }

@@ -16,6 +16,12 @@ export function codeLine(number, content, name = "line") {
   );
 }
 
+/** The line to go to: a hit's first, unless what was found in it is so far below that the snippet begins later. */
+export function lineOf(hit) {
+  if (!hit.snippet.length || hit.snippet[0].line === hit.start_line) return hit.start_line;
+  return hit.snippet.find((line) => line.matches.length)?.line ?? hit.start_line;
+}
+
 /** A list item that shows a hit; `open(hit)` is called by its title. */
 export function hitItem(hit, { nameOf, open }) {
   const title = `${shownText(hit.path)}, lines ${hit.start_line} to ${hit.end_line}`;
@@ -32,7 +38,7 @@ export function hitItem(hit, { nameOf, open }) {
         el("span", { class: "lines" }, `${hit.start_line}–${hit.end_line}`),
         symbolNodes(hit),
         badges(hit, nameOf(hit.repository) || hit.root),
-        el("span", { class: "end" }, scores(hit), editorAnchor(hit, hit.start_line)),
+        el("span", { class: "end" }, scores(hit), editorAnchor(hit, lineOf(hit))),
       ),
       snippet(hit),
       alsoAt(hit),

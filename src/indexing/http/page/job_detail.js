@@ -14,7 +14,7 @@ export function jobDetail(job, nameOf) {
   const facts = el("dl", { class: "facts" });
   const state = el("span");
   const warnings = el("ul", { class: "notices", "aria-label": "Warnings", hidden: true });
-  const files = outcomes(job.id);
+  const files = outcomes(job);
   let wasLive = isLive(job);
   const update = (now) => {
     if (wasLive && !isLive(now)) files.load(true);
@@ -58,12 +58,14 @@ function factsOf(job) {
   ];
 }
 
-function outcomes(jobId) {
+function outcomes({ id: jobId, tally }) {
   const select = el(
     "select",
     { onchange: () => load(true) },
     OUTCOMES.map((name) => el("option", { value: name }, name)),
   );
+  // First what is worth knowing: the failures, else what was left out.
+  select.value = OUTCOMES.find((name) => tally?.[name] > 0) ?? "indexed";
   const body = el("tbody");
   const more = el("button", { type: "button", hidden: true, onclick: () => load(false) }, "More files");
   const said = el("p", { class: "line", role: "status" });

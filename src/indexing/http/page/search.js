@@ -5,7 +5,7 @@ import { go, here, paramsOf, questionOf, write } from "./address.js";
 import { byId, el, say, setText } from "./dom.js";
 import { filters, offerRepositories, onFilters, showClear, showFilters } from "./filters.js";
 import { ago, count, plural } from "./format.js";
-import { hitItem } from "./hit.js";
+import { hitItem, lineOf } from "./hit.js";
 import { isLive } from "./job.js";
 import { showRunning } from "./running.js";
 import { shown, shownText } from "./visible.js";
@@ -92,6 +92,7 @@ export function open(hit) {
   params.set("in", hit.repository);
   params.set(hit.path_b64 ? "file64" : "file", hit.path_b64 ?? hit.path);
   params.set("lines", `${hit.start_line}-${hit.end_line}`);
+  params.set("at", String(lineOf(hit)));
   go("search", params);
 }
 
