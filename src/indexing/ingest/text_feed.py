@@ -87,7 +87,7 @@ class TextFeed:
         self._applied_chunk = 0
         self._applied_deletion = 0
         self._uncommitted: Counter[str] = Counter()
-        self._commit_seconds = 0.0
+        self._commit_seconds = self._committed_at = 0.0
         self._handed_in = self._taken = 0
         self._settled = asyncio.Event()
         self._settled.set()
@@ -238,7 +238,8 @@ class TextFeed:
             self._taken += len(group)
             if group and deadline is None:
                 # What came during the last commit has waited as long as that took.
-                deadline = group[0].since + commit_patience(self._interval, self._commit_seconds)
+                quiet = group[0].since - self._committed_at
+                deadline = group[0].since + commit_patience(self._interval, self._commit_seconds, quiet)
             try:
                 await self._in_thread(partial(self._apply, group))
                 if deadline is not None and monotonic() >= deadline:
@@ -267,7 +268,8 @@ class TextFeed:
     async def _commit_and_tell(self) -> None:
         began = monotonic()
         await self._in_thread(self._commit)
-        self._commit_seconds = monotonic() - began
+        self._committed_at = monotonic()
+        self._commit_seconds = self._committed_at - began
         self.meter.commits += 1
         self.meter.commit_seconds += self._commit_seconds
         added, self._uncommitted = self._uncommitted, Counter()

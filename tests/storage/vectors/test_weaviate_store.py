@@ -20,6 +20,7 @@ from storage.vectors import (
     WeaviateOptions,
     WeaviateStore,
 )
+from storage.vectors import weaviate as weaviate_module
 from storage.vectors.weaviate_schema import class_of
 from tests.storage.vectors.points import DIMENSION, SPEC, batch_of, clustered_rows, point_id, random_rows
 from tests.weaviate.proxy import Proxy
@@ -93,6 +94,28 @@ async def test_f038_another_dimension_is_refused_before_anything_is_written(open
     with pytest.raises(DimensionMismatch, match=f"{DIMENSION} dimensions, not 384"):
         await store.open(CollectionSpec(SPEC.name, 384))
     assert await collection.count() == 3
+
+
+@pytest.mark.parametrize("hostile", ['r1" or true', "r1'}) {", "r1\\", "*", "%", "${r1}", "r1,r2"])
+async def test_f084_what_is_searched_for_is_a_value_and_never_a_language(
+    open_weaviate: OpenWeaviate, hostile: str
+) -> None:
+    collection = await (await open_weaviate()).open(SPEC)
+    await collection.upsert(batch_of(range(5)))
+    query = random_rows(1)[0]
+    assert (await collection.search(query, 5, repositories=frozenset({hostile}))).hits == ()
+    assert (await collection.search(query, 5, repositories=ALL, languages=frozenset({hostile}))).hits == ()
+    batch = batch_of([9])
+    payload = replace(batch.payloads[0], path=hostile, symbol=hostile, text=hostile, language=hostile)
+    await collection.upsert(replace(batch, payloads=(payload,)))
+    (hit,) = (await collection.search(query, 5, repositories=ALL, languages=frozenset({hostile}))).hits
+    assert hit.id == point_id(9)
+
+
+def test_f084_no_query_is_written_as_text() -> None:
+    source = Path(weaviate_module.__file__).parent
+    used = [path.name for path in source.glob("weaviate*.py") if "graphql" in path.read_text(encoding="utf-8").lower()]
+    assert used == []
 
 
 async def test_f036_a_class_that_is_gone_is_noticed_and_its_marker_with_it(open_weaviate: OpenWeaviate) -> None:
