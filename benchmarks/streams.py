@@ -51,9 +51,9 @@ HOLD_SECONDS: Final = 12.0
 CONNECTS_A_SECOND: Final = 150
 """One token may make 200 requests a second."""
 SEARCHES_A_SECOND: Final = 5
-MANY_PATHS: Final = 1_000
-"""Of a job whose events are 100 kB each."""
-FILL_EVENTS: Final = 4
+MANY_PATHS: Final = 100
+"""Of a job whose events are 10 kB each: so many are told."""
+FILL_EVENTS: Final = 40
 """Such events are more than the buffers of a connection hold that has the small segments and windows of `_connect`."""
 TIMEOUT_SECONDS: Final = 120
 MOST_SLOWER: Final = 0.20
@@ -129,7 +129,7 @@ def daemon(data: Path, tree: Path) -> Iterator[Served]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CODETROVE_")}
     environment |= {
         "CODETROVE_EMBEDDINGS__MODEL": "none",
-        "CODETROVE_LOG__LEVEL": "warning",
+        "CODETROVE_LOG__LEVEL": os.environ.get("LL", "warning"),
         "CODETROVE_SERVICE__READ_SECONDS": str(READ_SECONDS),
     }
     words = [program, "--data-dir", data, "serve", "--port", "0", "--json", "--no-watch", "--allow-root", tree.parent]

@@ -59,14 +59,20 @@ class WireConfig(uvicorn.Config):
 
 
 class BoundedProtocol(H11Protocol):
-    """HTTP/1.1; the head of a request must arrive within ``read_seconds``, and connections are bounded."""
+    """HTTP/1.1; the head of a request must arrive within ``read_seconds``, and connections are bounded.
+
+    A peer that takes nothing of what lies ready for it in ``read_seconds`` is hung up on.
+    """
 
     config: WireConfig
     _overdue: asyncio.TimerHandle | None = None
+    _untaken: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request; what is one too many is hung up on, before it takes up memory."""
         super().connection_made(transport)
+        # Whatever the kernel does not take is a pause: an answer waits for its reader, and is waited for below.
+        transport.set_write_buffer_limits(high=0)
         if len(self.connections) > self.config.most_connections:
             transport.abort()
         self._await_head()
@@ -88,10 +94,37 @@ class BoundedProtocol(H11Protocol):
         self._stop_waiting()
         super().on_response_complete()
 
+    def pause_writing(self) -> None:
+        """Begin to wait for the peer to read."""
+        super().pause_writing()
+        self._await_reading()
+
+    def resume_writing(self) -> None:
+        """Go on: the peer has read everything."""
+        self._stop_awaiting_reading()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_waiting()
+        self._stop_awaiting_reading()
         super().connection_lost(exc)
+
+    def _await_reading(self) -> None:
+        # Closing alone would wait for ever for a peer that never reads: the descriptor and the bytes would stay.
+        left = self.transport.get_write_buffer_size()
+        self._untaken = self.loop.call_later(self.config.read_seconds, self._abort_unless_read, left)
+
+    def _stop_awaiting_reading(self) -> None:
+        if self._untaken is not None:
+            self._untaken.cancel()
+            self._untaken = None
+
+    def _abort_unless_read(self, before: int) -> None:
+        if self.transport.get_write_buffer_size() < before:
+            self._await_reading()
+        else:
+            self.transport.abort()
 
     def _await_head(self) -> None:
         self._overdue = self.loop.call_later(self.config.read_seconds, self._abort)

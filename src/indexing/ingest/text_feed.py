@@ -85,7 +85,8 @@ class TextFeed:
         self._task: asyncio.Task[None] | None = None
         self._index: TextIndex | None = None
         self._applied_chunk = 0
-        self._applied_deletion = 0
+        self.applied_deletion = 0
+        """Id of the last deletion that is committed in the index."""
         self._uncommitted: Counter[str] = Counter()
         self._commit_seconds = self._committed_at = 0.0
         self._handed_in = self._taken = 0
@@ -106,11 +107,6 @@ class TextFeed:
     def waiting(self) -> int:
         """Commits of the catalog that wait for their turn."""
         return self._queue.qsize()
-
-    @property
-    def applied_deletion(self) -> int:
-        """Id of the last deletion that is committed in the index."""
-        return self._applied_deletion
 
     async def __aenter__(self) -> Self:
         """Open the index, repaired from the catalog, and begin to follow."""
@@ -165,7 +161,7 @@ class TextFeed:
         try:
             mark, why_not = await self._open_and_judge()
             if mark is not None:
-                self._applied_chunk, self._applied_deletion = mark.chunk_id, mark.deletion
+                self._applied_chunk, self.applied_deletion = mark.chunk_id, mark.deletion
                 await self._catch_up()
                 return
         except TextIndexError as error:
@@ -205,7 +201,7 @@ class TextFeed:
         await self._in_thread(lambda: TextIndex.wipe(self._path))
         self._index = await self._in_thread(self._open_index)
         # What was deleted before the chunks are read is not among them, and those rows of ``deletions`` may be gone.
-        self._applied_chunk, self._applied_deletion = 0, await self._reader.run(last_deletion)
+        self._applied_chunk, self.applied_deletion = 0, await self._reader.run(last_deletion)
 
     def _open_index(self) -> TextIndex:
         return TextIndex.open(self._path, heap_bytes=self._heap_bytes, threads=self._index_threads)
@@ -218,9 +214,9 @@ class TextFeed:
                 break
             await self._in_thread(partial(self._add_rows, chunks, texts))
             self._applied_chunk = chunks[-1].chunk_id
-        while deletions := await self._reader.deletions_after(self._applied_deletion, CHUNKS_A_PAGE):
+        while deletions := await self._reader.deletions_after(self.applied_deletion, CHUNKS_A_PAGE):
             await self._in_thread(partial(self.index.delete, [chunk_id for _, chunk_id in deletions]))
-            self._applied_deletion = deletions[-1][0]
+            self.applied_deletion = deletions[-1][0]
         await self._in_thread(self._commit)
 
     async def _run(self) -> None:
@@ -237,9 +233,9 @@ class TextFeed:
         while (group := await self._next(deadline)) is not None:
             self._taken += len(group)
             if group and deadline is None:
-                # What came during the last commit has waited as long as that took.
-                quiet = group[0].since - self._committed_at
-                deadline = group[0].since + commit_patience(self._interval, self._commit_seconds, quiet)
+                # Since its own commit: what came during ours has waited as long as that took.
+                since = group[0].since
+                deadline = since + commit_patience(self._interval, self._commit_seconds, since - self._committed_at)
             try:
                 await self._in_thread(partial(self._apply, group))
                 if deadline is not None and monotonic() >= deadline:
@@ -315,7 +311,7 @@ class TextFeed:
             if isinstance(change, Collected):
                 self.index.delete(change.chunk_ids)
                 self.meter.deletions += len(change.chunk_ids)
-                self._applied_deletion = max(self._applied_deletion, change.last_deletion)
+                self.applied_deletion = max(self.applied_deletion, change.last_deletion)
             elif change.first_chunk_id > self._applied_chunk:
                 documents = documents_of_commit(change)
                 self.index.add(documents)
@@ -335,7 +331,7 @@ class TextFeed:
                 catalog=self._incarnation.catalog,
                 incarnation=self._incarnation.uuid,
                 chunk_id=self._applied_chunk,
-                deletion=self._applied_deletion,
+                deletion=self.applied_deletion,
                 schema=TEXT_SCHEMA_VERSION,
             )
         )
