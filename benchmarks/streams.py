@@ -3,10 +3,10 @@
     python benchmarks/streams.py                four measured runs on Django, some minutes
     python benchmarks/streams.py --keep DIR     keep the corpus and use it again
 
-The service is ``codetrove serve`` as a user starts it, in a process of its own; the clients read server-sent events over
-TCP, in another process. Runs with and without clients take turns. Then clients stop reading while more is sent than the
-buffers on the way hold, and have to be cut. Ends with 1 where the job gets slower by more than a fifth, memory grows by
-more than 50 MB a run, a reading client misses the end, or descriptors stay.
+The service is ``codetrove serve`` as a user starts it, in a process of its own; the clients read server-sent events
+over TCP, in another process. Runs with and without clients take turns. Then clients stop reading while more is sent
+than the buffers on the way hold, and have to be cut. Ends with 1 where the job gets slower by more than a fifth, memory
+grows by more than 50 MB a run, a reading client misses the end, or descriptors stay.
 """
 
 from __future__ import annotations
@@ -129,10 +129,11 @@ def daemon(data: Path, tree: Path) -> Iterator[Served]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CODETROVE_")}
     environment |= {
         "CODETROVE_EMBEDDINGS__MODEL": "none",
-        "CODETROVE_LOG__LEVEL": os.environ.get("LL", "warning"),
+        "CODETROVE_LOG__LEVEL": "warning",
         "CODETROVE_SERVICE__READ_SECONDS": str(READ_SECONDS),
     }
-    words = [program, "--data-dir", data, "serve", "--port", "0", "--json", "--no-watch", "--allow-root", tree.parent]
+    words = [str(program), "--data-dir", str(data), "serve", "--port", "0", "--json", "--no-watch"]
+    words += ["--allow-root", str(tree.parent)]
     log = data.with_suffix(".log").open("wb")
     with log, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, env=environment) as process:
         try:
@@ -150,7 +151,7 @@ def daemon(data: Path, tree: Path) -> Iterator[Served]:
 
 def measured(served: Served, arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Run everything; returns the figures, and in which way they are not what they must be."""
-    run(served, 0, 0)  # caches and allocators take what they keep
+    run(served, 0, 0, hold_seconds=0)  # caches and allocators take what they keep
     descriptors = served.process.num_fds()
     alone, followed = [], []
     for _ in range(arguments.rounds):
@@ -159,7 +160,9 @@ def measured(served: Served, arguments: argparse.Namespace) -> tuple[dict[str, A
         print(f"alone {alone[-1]}\nfollowed {followed[-1]}", flush=True)
     cut = stalled(served, arguments.stopped)
     left = settled(lambda: served.process.num_fds() - descriptors, MOST_DESCRIPTORS, 2 * READ_SECONDS)
-    slower = statistics.median(each.seconds for each in followed) / statistics.median(each.seconds for each in alone) - 1
+    slower = (
+        statistics.median(each.seconds for each in followed) / statistics.median(each.seconds for each in alone) - 1
+    )
     growth = statistics.median(each.after - each.before for each in followed)
     figures: dict[str, Any] = {}
     for name, runs in (("alone", alone), (f"{arguments.clients} clients", followed)):
@@ -218,11 +221,11 @@ class Run:
     """seconds of each search meanwhile"""
 
 
-def run(served: Served, clients: int, stopped: int) -> Run:
+def run(served: Served, clients: int, stopped: int, *, hold_seconds: float = HOLD_SECONDS) -> Run:
     """Index the tree from nothing while ``clients`` follow, of whom some never read."""
     client, found = served.client(), Run(before=served.resident)
     uuid, job = begin_held(client, served.tree)
-    held_until = time.monotonic() + HOLD_SECONDS
+    held_until = time.monotonic() + hold_seconds
     with crowd(served, job, clients - stopped, stopped) as following:
         time.sleep(max(0.0, held_until - time.monotonic()))
         found.connected = found.peak = served.resident
@@ -303,7 +306,7 @@ def stalled(served: Served, stopped: int) -> Cut:
 
 def connected(served: Served, ports: frozenset[int] | None = None) -> int:
     """How many connections the service has: all, or those from these ports."""
-    peers = [each.raddr.port for each in served.process.net_connections("tcp") if each.raddr]
+    peers = [each.raddr[1] for each in served.process.net_connections("tcp") if len(each.raddr)]
     return len(peers) if ports is None else sum(port in ports for port in peers)
 
 
@@ -369,7 +372,11 @@ def crowd(served: Served, job: str, reading: int, stopped: int) -> Iterator[Foll
         threading.Thread(target=_nobody, args=(theirs,), daemon=True).start()
         yield following
         return
-    arguments = (theirs, served.port, served.token, job, reading, stopped)
+    request = (
+        f"GET /jobs/{job}/events HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n"
+        f"Authorization: Bearer {served.token}\r\n\r\n"
+    )
+    arguments = (theirs, served.port, request.encode(), reading, stopped)
     process = context.Process(target=_be_clients, args=arguments)
     process.start()
     try:
@@ -405,11 +412,8 @@ class _Stream:
         self.tail = text[-16:]
 
 
-def _be_clients(link: Connection, port: int, token: str, job: str, reading: int, stopped: int) -> None:
+def _be_clients(link: Connection, port: int, request: bytes, reading: int, stopped: int) -> None:
     """Connect, say so, read, and answer what is asked of how it goes."""
-    request = (
-        f"GET /jobs/{job}/events HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\r\n"
-    ).encode()
     idle = [_connect(port, request, is_small=True) for _ in range(stopped)]
     with selectors.DefaultSelector() as selector:
         streams = [_Stream(_connect(port, request, is_small=False)) for _ in range(reading)]
@@ -428,8 +432,8 @@ def _be_clients(link: Connection, port: int, token: str, job: str, reading: int,
             elif asked == "end" and all(each.is_over for each in streams):
                 link.send(([each.events for each in streams], sum(not each.has_end for each in streams)))
                 asked = ""
-    for each in (*idle, *(stream.link for stream in streams)):
-        each.close()
+    for gone in (*idle, *(stream.link for stream in streams)):
+        gone.close()
 
 
 def _read(selector: selectors.BaseSelector) -> str:

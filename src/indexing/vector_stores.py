@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from indexing.settings import SettingsError
 from indexing.vectorize.keeper import StoreInUse
 from indexing.vectorize.records import VectorizeSettings
 from indexing.weaviate_access import refuse_anonymous_remote
-from storage import DataDirectory, LocalStore, VectorStoreError, WeaviateOptions
+from storage import DataDirectory, LocalStore, VectorsRefused, VectorStoreError, WeaviateOptions
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -60,14 +61,19 @@ async def open_stores(
 async def open_for_reading(name: str, settings: Settings) -> VectorStore:
     """Open the store that the catalog calls ``name``, to search in it alone. Raises ``VectorStoreError``."""
     if name == WEAVIATE_STORE:
-        return await asyncio.to_thread(weaviate_store, settings, reading=True)
+        try:
+            return await asyncio.to_thread(weaviate_store, settings, reading=True)
+        except SettingsError as error:
+            # Words answer all the same.
+            raise VectorsRefused(str(error)) from error
     return await LocalStore.open_for_reading(DataDirectory(settings.storage.data_dir).vectors)
 
 
 def weaviate_store(settings: Settings, *, reading: bool = False) -> WeaviateStore:
     """Return the store in the server of the settings; nothing is asked of it yet.
 
-    Raises ``VectorsRefused`` for an address that is none, and for a server elsewhere that is used without a key.
+    Raises ``VectorsRefused`` for an address that is none, ``SettingsError`` for a server on another machine that would
+    be used without a key.
     """
     from storage import WeaviateStore  # noqa: PLC0415 - its client takes half a second to load
 

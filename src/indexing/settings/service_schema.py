@@ -79,7 +79,7 @@ class WeaviateSettings(Group):
         "lock", description="One call that inserts at a time (lock), or one for each client of a pool (pool)."
     )
     pool_size: Count = Field(2, ge=1, le=32, description="Clients of the pool.")
-    batch_objects: Count = Field(500, ge=1, le=10_000, description="Most objects that are inserted with one call.")
+    batch_objects: Count = Field(512, ge=1, le=10_000, description="Most objects that are inserted with one call.")
     batch_bytes: Count = Field(
         8 * MIB, ge=64 * 1024, le=64 * MIB, description="Most bytes that are inserted with one call."
     )

@@ -24,7 +24,7 @@ class WeaviateOptions:
     """``lock``: one call that inserts at a time; ``pool``: as many as there are clients"""
     pool_size: int = 2
     """clients that insert side by side in the mode ``pool``"""
-    batch_objects: int = 500
+    batch_objects: int = 512
     """most objects of a call"""
     batch_bytes: int = 8 << 20
     """most bytes of a call, beside one object that is larger by itself"""

@@ -146,4 +146,4 @@ def test_f092_clients_that_stop_reading_are_cut_and_leave_the_job_and_the_other_
 
 def peers(service: psutil.Process) -> set[int]:
     """Ports from which the service has connections."""
-    return {each.raddr.port for each in service.net_connections("tcp") if each.raddr}
+    return {each.raddr[1] for each in service.net_connections("tcp") if len(each.raddr)}

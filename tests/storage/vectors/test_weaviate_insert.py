@@ -161,7 +161,7 @@ async def test_f033_pressure_makes_calls_smaller_and_is_told(message: str) -> No
     inserter, pace = inserting(server, insert_mode="pool", pool_size=4)
     with pytest.raises(Pressure, match="not stored"):
         await insert(inserter, batch_of(range(3)))
-    assert (pace.objects, pace.calls) == (250, 2)
+    assert (pace.objects, pace.calls) == (256, 2)
     assert len(server.calls) == 1
 
 
@@ -171,12 +171,12 @@ def test_the_pace_goes_down_by_halves_and_up_by_steps() -> None:
         pace.was_too_much()
     assert (pace.objects, pace.calls) == (LEAST_OBJECTS, 1)
     pace.went_well(0.1)
-    assert (pace.objects, pace.calls) == (LEAST_OBJECTS + 50, 2)
+    assert (pace.objects, pace.calls) == (LEAST_OBJECTS + 51, 2)
     for _ in range(20):
         pace.went_well(0.1)
-    assert (pace.objects, pace.calls) == (500, 4)
+    assert (pace.objects, pace.calls) == (512, 4)
     pace.went_well(SLOW_SECONDS + 1)
-    assert (pace.objects, pace.calls) == (250, 2)
+    assert (pace.objects, pace.calls) == (256, 2)
 
 
 @pytest.mark.parametrize(("mode", "most"), [("lock", 1), ("pool", 3)])
