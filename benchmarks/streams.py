@@ -51,9 +51,9 @@ HOLD_SECONDS: Final = 12.0
 CONNECTS_A_SECOND: Final = 150
 """One token may make 200 requests a second."""
 SEARCHES_A_SECOND: Final = 5
-MANY_PATHS: Final = 100
-"""Of a job whose events are 10 kB each: so many are told."""
-FILL_EVENTS: Final = 40
+LONG_PATHS: Final = 100
+"""Of a job whose events are 100 kB each: so many paths are told, of 1,000 bytes each."""
+FILL_EVENTS: Final = 5
 """Such events are more than the buffers of a connection hold that has the small segments and windows of `_connect`."""
 TIMEOUT_SECONDS: Final = 120
 MOST_SLOWER: Final = 0.20
@@ -151,7 +151,7 @@ def daemon(data: Path, tree: Path) -> Iterator[Served]:
 
 def measured(served: Served, arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Run everything; returns the figures, and in which way they are not what they must be."""
-    run(served, 0, 0, hold_seconds=0)  # caches and allocators take what they keep
+    first = run(served, arguments.clients, arguments.stopped)  # caches and allocators take what they keep
     descriptors = served.process.num_fds()
     alone, followed = [], []
     for _ in range(arguments.rounds):
@@ -183,6 +183,8 @@ def measured(served: Served, arguments: argparse.Namespace) -> tuple[dict[str, A
     figures |= {
         "job slower by, %": 100 * slower,
         "memory kept by a run with clients, median MB": growth,
+        "memory kept by the first job of all, with clients, MB": first.after - first.before,
+        "memory kept by each run with clients, MB": ", ".join(f"{each.after - each.before:.1f}" for each in followed),
         "events of a reading client, least, median, most": f"{min(told)}, {statistics.median(told):g}, {max(told)}",
         "reading clients that missed the end": missed,
         **cut.figures,
@@ -221,11 +223,11 @@ class Run:
     """seconds of each search meanwhile"""
 
 
-def run(served: Served, clients: int, stopped: int, *, hold_seconds: float = HOLD_SECONDS) -> Run:
+def run(served: Served, clients: int, stopped: int) -> Run:
     """Index the tree from nothing while ``clients`` follow, of whom some never read."""
     client, found = served.client(), Run(before=served.resident)
     uuid, job = begin_held(client, served.tree)
-    held_until = time.monotonic() + hold_seconds
+    held_until = time.monotonic() + HOLD_SECONDS
     with crowd(served, job, clients - stopped, stopped) as following:
         time.sleep(max(0.0, held_until - time.monotonic()))
         found.connected = found.peak = served.resident
@@ -278,8 +280,8 @@ def stalled(served: Served, stopped: int) -> Cut:
     """Send more than the buffers hold, to as many clients that read as to such that do not."""
     client = served.client()
     uuid, held = begin_held(client, served.tree)
-    # A job for many paths has long events; this one waits behind the one that is held.
-    paths = [f"{number:06}-{'x' * 90}" for number in range(MANY_PATHS)]
+    # A job for long paths has long events; this one waits behind the one that is held.
+    paths = [f"{number:03}/{'x/' * 498}x" for number in range(LONG_PATHS)]
     job = ask(client, "POST", "/index", {"repository": uuid, "paths": paths})["id"]
     with crowd(served, job, stopped, stopped) as following:
         assert connected(served, following.stopped) == stopped

@@ -13,10 +13,10 @@ from typing import TypeAlias
 import psutil
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# How long an example takes depends on what else the machine does.
-settings.register_profile("no-clock", deadline=None)
+# How long an example takes, or its data, depends on what else the machine does.
+settings.register_profile("no-clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no-clock")
 
 PACKAGES = ("storage", "embeddings", "indexing")

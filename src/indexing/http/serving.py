@@ -59,8 +59,8 @@ async def serving(owner: Owner, *, tcp: bool) -> AsyncIterator[Served]:
     """
     settings = owner.settings.service
     listening = await asyncio.to_thread(listen_on_tcp, settings.host, settings.port) if tcp else None
-    control = ControlSocket(owner.directory.path)
     try:
+        control = await asyncio.to_thread(ControlSocket, owner.directory.path)
         at_control = await asyncio.to_thread(control.open)
         edge = _Edge(owner, at_control, listening)
         try:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MOST_HEADER_BYTES: Final = 32 * 1024
 """Of the request line and all headers together."""
 _PIECE_BYTES: Final = 8 * 1024
+_LOOKS: Final = 4
+"""At a peer that does not read, in ``read_seconds``: it has at most a quarter more."""
 KEEP_ALIVE_SECONDS: Final = 15
 
 
@@ -97,7 +99,7 @@ class BoundedProtocol(H11Protocol):
     def pause_writing(self) -> None:
         """Begin to wait for the peer to read."""
         super().pause_writing()
-        self._await_reading()
+        self._await_reading(self.transport.get_write_buffer_size(), self.loop.time())
 
     def resume_writing(self) -> None:
         """Go on: the peer has read everything."""
@@ -110,19 +112,22 @@ class BoundedProtocol(H11Protocol):
         self._stop_awaiting_reading()
         super().connection_lost(exc)
 
-    def _await_reading(self) -> None:
+    def _await_reading(self, left: int, since: float) -> None:
         # Closing alone would wait for ever for a peer that never reads: the descriptor and the bytes would stay.
-        left = self.transport.get_write_buffer_size()
-        self._untaken = self.loop.call_later(self.config.read_seconds, self._abort_unless_read, left)
+        seconds = self.config.read_seconds / _LOOKS
+        self._untaken = self.loop.call_later(seconds, self._abort_unless_read, left, since)
 
     def _stop_awaiting_reading(self) -> None:
         if self._untaken is not None:
             self._untaken.cancel()
             self._untaken = None
 
-    def _abort_unless_read(self, before: int) -> None:
-        if self.transport.get_write_buffer_size() < before:
-            self._await_reading()
+    def _abort_unless_read(self, before: int, since: float) -> None:
+        left, now = self.transport.get_write_buffer_size(), self.loop.time()
+        if left < before:
+            since = now
+        if now - since < self.config.read_seconds:
+            self._await_reading(left, since)
         else:
             self.transport.abort()
 

@@ -101,7 +101,7 @@ async def test_f027_a_run_that_was_overtaken_changes_nothing_any_more(
         owner.pool.permits.set_limit(2)  # the first run holds one for as long as it is suspended
         repository = await owner.register(root)
 
-        async def overtake(work: BatchWork, reports: Reports) -> None:
+        async def overtake() -> None:
             """What another owner does while this one is suspended, on the same catalog."""
             await asyncio.to_thread(
                 tree, {name: f"changed{number} = 1\n" for number, name in enumerate(state.small_tree(6))}
@@ -110,10 +110,18 @@ async def test_f027_a_run_that_was_overtaken_changes_nothing_any_more(
                 assert (await second.run()).state == "succeeded"
             between.append(await asyncio.to_thread(state.dump, data_dir))
 
-        at_first_commit(monkeypatch, overtake)
+        overtaking: list[asyncio.Task[None]] = []
+
+        async def be_overtaken(work: BatchWork, reports: Reports) -> None:
+            # A task of its own: the first run may notice at another step, and must not take this one with it.
+            overtaking.append(asyncio.create_task(overtake()))
+            await asyncio.wait(overtaking)
+
+        at_first_commit(monkeypatch, be_overtaken)
         async with owner.job_for(repository) as first:
             with pytest.raises(StaleEpoch):
                 await first.run()
+        await overtaking[0]
     assert [await asyncio.to_thread(state.dump, data_dir)] == between
     assert state.rows(data_dir, "SELECT state, epoch FROM jobs") == [("succeeded", 2)]
 
