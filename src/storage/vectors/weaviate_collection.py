@@ -18,7 +18,7 @@ from weaviate.classes.config import ConsistencyLevel
 from weaviate.classes.data import DataObject
 from weaviate.classes.query import Filter, MetadataQuery
 
-from storage.errors import VectorsRefused, VectorStoreUnavailable
+from storage.errors import VectorsRefused, VectorStoreDamaged, VectorStoreUnavailable
 from storage.vectors.names import checked_name
 from storage.vectors.records import ID_BYTES, CollectionSpec, StoreMarker, VectorBatch, VectorHits, Vectors
 from storage.vectors.scoring import cut_with_ties, unit_query, unit_rows
@@ -38,6 +38,9 @@ DELETED_AT_ONCE: Final = 1_000
 IDS_A_PAGE: Final = 5_000
 MOST_RESULTS: Final = 10_000
 """QUERY_MAXIMUM_RESULTS of the server, by default."""
+GONE_LOOKS: Final = 5
+GONE_PAUSE_SECONDS: Final = 1.0
+"""A server that was killed takes requests a moment before it knows its classes again."""
 _SCORE_DIGITS: Final = 6
 _LEVELS: Final = {"one": ConsistencyLevel.ONE, "quorum": ConsistencyLevel.QUORUM, "all": ConsistencyLevel.ALL}
 
@@ -63,7 +66,7 @@ class WeaviateCollection:
         rows = await asyncio.to_thread(_unit_rows, batch.vectors, self.spec.dimension)
         for name in {each.repository for each in batch.payloads}:
             checked_name(name)
-        async with self._alone_with(batch.ids):
+        async with self._alone_with(batch.ids), self._asking(f"{len(batch.ids)} objects were to be stored"):
             return await self._inserter.insert(batch, rows)
 
     async def delete(self, ids: Sequence[bytes]) -> None:
@@ -120,7 +123,7 @@ class WeaviateCollection:
     async def count(self) -> int:
         """See ``Collection.count``."""
         self._check_open()
-        with translated("objects were to be counted", self._options.url):
+        async with self._asking("objects were to be counted"):
             counted = await (await self._class()).aggregate.over_all(total_count=True)
         return max(0, (counted.total_count or 0) - (await self._marker_object() is not None))
 
@@ -150,7 +153,7 @@ class WeaviateCollection:
             properties={"repository": "", "kind": "marker", "text": json.dumps(asdict(marker))},
             uuid=UUID(bytes=MARKER_ID),
         )
-        with translated("the marker was to be written", self._options.url):
+        async with self._asking("the marker was to be written"):
             answer = await self._insert_many([made])
         if answer.errors:
             raise VectorStoreUnavailable(f"the marker was not written: {answer.errors[0].message}")
@@ -162,7 +165,7 @@ class WeaviateCollection:
     async def _delete(self, ids: list[bytes]) -> None:
         where = Filter.by_id().contains_any([UUID(bytes=each) for each in ids])
         while True:
-            with translated(f"{len(ids)} objects were to be deleted", self._options.url):
+            async with self._asking(f"{len(ids)} objects were to be deleted"):
                 answer = await (await self._class()).data.delete_many(where)
             if answer.failed:
                 raise VectorStoreUnavailable(f"{answer.failed} of {answer.matches} objects were not deleted")
@@ -170,7 +173,7 @@ class WeaviateCollection:
                 return
 
     async def _nearest(self, query: list[float], limit: int, where: Any) -> list[tuple[bytes, float]]:
-        with translated("neighbours were to be found", self._options.url):
+        async with self._asking("neighbours were to be found"):
             found = await (await self._class()).query.near_vector(
                 query,
                 limit=limit,
@@ -185,14 +188,14 @@ class WeaviateCollection:
         )
 
     async def _page(self, after: bytes | None, limit: int) -> list[bytes]:
-        with translated("ids were to be listed", self._options.url):
+        async with self._asking("ids were to be listed"):
             page = await (await self._class()).query.fetch_objects(
                 limit=limit, after=None if after is None else UUID(bytes=after), return_properties=[]
             )
         return [each.uuid.bytes for each in page.objects]
 
     async def _marker_object(self) -> Any:
-        with translated("the marker was to be read", self._options.url):
+        async with self._asking("the marker was to be read"):
             return await (await self._class()).query.fetch_object_by_id(UUID(bytes=MARKER_ID))
 
     async def _insert_many(self, objects: Sequence[Any]) -> Any:
@@ -222,6 +225,26 @@ class WeaviateCollection:
             self._busy -= mine
             async with self._freed:
                 self._freed.notify_all()
+
+    @asynccontextmanager
+    async def _asking(self, doing: str) -> AsyncIterator[None]:
+        """Translate errors; a class that a server does not know yet after its restart is not one that is gone."""
+        try:
+            with translated(doing, self._options.url):
+                yield
+        except VectorStoreDamaged as error:
+            if await self._is_gone():
+                raise
+            raise VectorStoreUnavailable(f"the server has just come back: {error}") from error
+
+    async def _is_gone(self) -> bool:
+        """Whether the class stays away for as long as a server may take to read its schema."""
+        for _ in range(GONE_LOOKS):
+            with translated("the class was to be looked for", self._options.url):
+                if await (await self._clients.first()).collections.exists(class_of(self.spec.name)):
+                    return False
+            await asyncio.sleep(GONE_PAUSE_SECONDS)
+        return True
 
     def _check_open(self) -> None:
         if self._ended:

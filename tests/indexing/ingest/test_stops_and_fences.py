@@ -21,7 +21,7 @@ from indexing.ingest.worker_process import WorkerProcess
 from indexing.runtime import open_owner
 from storage import DataDirectoryInUse, StaleEpoch
 from tests.faults import state
-from tests.faults.driver import settings_for
+from tests.faults.driver import WITH_WORKERS, settings_for
 
 if TYPE_CHECKING:
     from tests.conftest import TreeFactory
@@ -97,8 +97,8 @@ async def test_f027_a_run_that_was_overtaken_changes_nothing_any_more(
 ) -> None:
     root = tree(state.small_tree(6))
     between: list[list[str]] = []
-    async with open_owner(settings_for(data_dir)) as owner:
-        owner.pool.permits.set_limit(2)  # the first run holds one for as long as it is suspended
+    # Two workers: the first run holds one for as long as it is suspended.
+    async with open_owner(settings_for(data_dir, WITH_WORKERS)) as owner:
         repository = await owner.register(root)
 
         async def overtake() -> None:

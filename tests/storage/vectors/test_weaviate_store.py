@@ -118,7 +118,31 @@ def test_f084_no_query_is_written_as_text() -> None:
     assert used == []
 
 
-async def test_f036_a_class_that_is_gone_is_noticed_and_its_marker_with_it(open_weaviate: OpenWeaviate) -> None:
+async def test_f035_a_class_that_a_server_does_not_know_for_a_moment_is_not_gone(
+    open_weaviate: OpenWeaviate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await open_weaviate()
+    collection = await store.open(SPEC)
+    client = await client_of(store)
+    await client.collections.delete(class_of(SPEC.name))
+    looks = 0
+
+    async def come_back(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            await (await open_weaviate()).open(SPEC)
+
+    monkeypatch.setattr("storage.vectors.weaviate_collection.asyncio.sleep", come_back)
+    with pytest.raises(VectorStoreUnavailable, match="the server has just come back"):
+        await collection.search(random_rows(1)[0], 1, repositories=ALL)
+    assert looks == 2
+
+
+async def test_f036_a_class_that_is_gone_is_noticed_and_its_marker_with_it(
+    open_weaviate: OpenWeaviate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.vectors.weaviate_collection.GONE_PAUSE_SECONDS", 0.01)
     store = await open_weaviate()
     collection = await store.open(SPEC)
     await collection.upsert(batch_of(range(3)))
@@ -126,7 +150,7 @@ async def test_f036_a_class_that_is_gone_is_noticed_and_its_marker_with_it(open_
     await (await client_of(store)).collections.delete(class_of(SPEC.name))
     with pytest.raises(VectorStoreDamaged):
         await collection.upsert(batch_of(range(3)))
-    with pytest.raises((VectorStoreDamaged, VectorStoreUnavailable)):
+    with pytest.raises(VectorStoreDamaged):
         await collection.search(random_rows(1)[0], 1, repositories=ALL)
     again = await store.open(SPEC)
     assert (await again.count(), await again.marker()) == (0, None)
