@@ -35,6 +35,7 @@ SENDS_A_SECOND: Final = 250
 """To all readers of one job together: a send costs 0.2 ms of the loop that the job needs too."""
 WOKEN_AT_ONCE: Final = 25
 """Readers, before others have their turn on the loop."""
+BETWEEN_HANDFULS_SECONDS: Final = 0.02
 LOOK_SECONDS: Final = 1.0
 """Between two looks at a job that waits for a process to take it up."""
 
@@ -116,7 +117,8 @@ class JobStream:
         for count, reader in enumerate(tuple(self.readers), 1):
             reader.woken.set()
             if count % WOKEN_AT_ONCE == 0:
-                await asyncio.sleep(0)
+                # A job wants its share of the loop between two handfuls of sends.
+                await asyncio.sleep(BETWEEN_HANDFULS_SECONDS)
 
     async def _end_forgotten(self) -> None:
         if self._told is not None and not self.end:

@@ -124,7 +124,9 @@ class Guard:
             await send_refusal(refused, scope, receive, send)
             return
         still_good = None if proof is None or self._trusted else proof.still_good
-        passage = Passage(self._requests, self._streams, self._settings.read_seconds, still_good)
+        # Where there is a connection, it is cut first; this ends what has none.
+        stall_seconds = 1.5 * self._settings.read_seconds
+        passage = Passage(self._requests, self._streams, stall_seconds, still_good)
         await passage.run(self._app, scope, replayed(body, receive), send)
 
     def _check(self, request: _Request) -> None:
