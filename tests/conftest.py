@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,15 @@ def _no_model() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CODETROVE_EMBEDDINGS__MODEL", "none")
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_handlers_left() -> Iterator[None]:
+    """Commands that a test runs in this process set the logs up; the next test begins with none of that."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
