@@ -38,11 +38,13 @@ if TYPE_CHECKING:
     from indexing.ingest.progress import Counters
     from indexing.ingest.worker_process import WorkerProcess
     from indexing.sources import Rules
-    from storage import ClosableQueue, FileChange, FileResult, Repository, Run, Writer
+    from storage import ClosableQueue, FileChange, FileResult, Reader, Repository, Run, Writer
 
 log = structlog.get_logger(__name__)
 
 READ_AGAIN_MOST = 3
+COURTESY_SECONDS = 0.5
+"""That a commit waits, at most, for those who search: they come first, and do not stop it."""
 GONE_SINCE = "gone_since"
 """Reason of a removal: the scan saw the path, the worker no longer did."""
 
@@ -65,12 +67,14 @@ class BatchWork:
         writer: Writer,
         counters: Counters,
         *,
+        reader: Reader,
         rules: Rules,
         gate: Gate,
         meter: IngestMeter | None = None,
     ) -> None:
         """Prepare; everything is written under ``run``, and nothing new is begun where ``gate`` says so."""
         self._meter = meter or IngestMeter()
+        self._reader = reader
         self._repository = repository
         self._run = run
         self._writer = writer
@@ -237,6 +241,7 @@ class BatchWork:
             report.version or report.exclusion or report.failure or Removal(task.place, GONE_SINCE)
             for task, report in reports
         ]
+        await self._reader.quiet(COURTESY_SECONDS)
         results = await self.apply(await asyncio.to_thread(lambda: [with_words(each) for each in changes]), batch_id)
         return [
             task.with_seq(result.seq)

@@ -149,6 +149,7 @@ class IndexJob:
             run,
             self._writer,
             self.counters,
+            reader=self._reader,
             rules=self._settings.rules,
             gate=self.gate,
             meter=self._pool.meter,

@@ -9,7 +9,7 @@ import asyncio
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -88,6 +88,8 @@ class Reader:
         self._is_damaged = asyncio.Event()
         # Not the event loop's own: scans of trees hold those for long, and whoever searches would wait.
         self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="catalog-read")
+        self._reads = 0
+        self._quiet = asyncio.Event()
         self._lock = threading.Lock()
         self._kept: list[sqlite3.Connection] | None = []
         """of ``read``, those not in use; None once closed"""
@@ -136,8 +138,25 @@ class Reader:
 
         Several statements in one function cost one change of threads; those of ``query`` cost one each.
         """
-        with self._noticing():
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._read_on_kept, read)
+        self._reads += 1
+        self._quiet.clear()
+        try:
+            with self._noticing():
+                return await asyncio.get_running_loop().run_in_executor(self._threads, self._read_on_kept, read)
+        finally:
+            self._reads -= 1
+            if not self._reads:
+                self._quiet.set()
+
+    async def quiet(self, most_seconds: float) -> None:
+        """Wait until nobody is inside ``read``, at most so long: background work lets those who ask go first.
+
+        A search is mostly such reads, and holds the interpreter for most of their time, as does whoever commits files.
+        """
+        if self._reads:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(most_seconds):
+                    await self._quiet.wait()
 
     async def damaged(self) -> None:
         """Wait until somebody who read came upon damage; raises it. Whoever owns the catalog then begins anew."""
