@@ -36,11 +36,18 @@ def _no_model() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_handlers_left() -> Iterator[None]:
-    """Commands that a test runs in this process set the logs up; the next test begins with none of that."""
-    handlers, level = logging.root.handlers[:], logging.root.level
+    """Commands that a test or a fixture runs in this process set the logs up; the next test begins with none of that."""
+    _drop_own_handlers()
+    level = logging.root.level
     yield
-    logging.root.handlers[:] = handlers
+    _drop_own_handlers()
     logging.root.setLevel(level)
+
+
+def _drop_own_handlers() -> None:
+    own = [each for each in logging.root.handlers if type(each).__module__.startswith(PACKAGES)]
+    for each in own:
+        logging.root.removeHandler(each)
 
 
 @pytest.fixture(autouse=True)

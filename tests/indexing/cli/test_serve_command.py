@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TypeAlias
 
@@ -186,7 +187,7 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_stops(
 
 
 def test_what_an_owner_left_in_the_middle_is_indexed_at_the_start(
-    serve: Serve, start: Start, run: Run, tree: TreeFactory
+    serve: Serve, start: Start, run: Run, tree: TreeFactory, data_dir: Path
 ) -> None:
     root = tree({f"m{number}.py": f"def f{number}(): ...\n" for number in range(300)})
     killed = start("index", root)
@@ -194,6 +195,8 @@ def test_what_an_owner_left_in_the_middle_is_indexed_at_the_start(
     for line in killed.stderr:
         if "indexing" in line:
             break
+    while not _jobs_in(data_dir):
+        assert killed.poll() is None
     killed.kill()
     killed.communicate()
     serve("--no-watch")
@@ -280,3 +283,10 @@ def test_f100_a_process_of_another_user_is_hung_up_on_even_where_modes_let_it_in
     assert os.waitpid(other, 0)[1] == 0
     data_dir.chmod(0o700)
     assert owner_answers(data_dir)
+
+
+def _jobs_in(data_dir: Path) -> int:
+    """How many jobs the catalog holds; it is said that a tree is indexed before its job is on disk."""
+    with closing(sqlite3.connect(f"file:{data_dir / 'catalog' / 'catalog.db'}?mode=ro", uri=True)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM jobs").fetchone()
+    return int(count)
