@@ -36,7 +36,7 @@ def _no_model() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_handlers_left() -> Iterator[None]:
-    """Commands that a test or a fixture runs in this process set the logs up; the next test begins with none of that."""
+    """Commands that a test or a fixture runs in this process set the logs up; each test begins with none of that."""
     _drop_own_handlers()
     level = logging.root.level
     yield
