@@ -297,7 +297,13 @@ async def test_f035_a_killed_server_has_what_it_acknowledged(tmp_path: Path) -> 
             await collection.count()
         await asyncio.to_thread(node.start)
         await asyncio.to_thread(node.wait_ready)
-        assert frozenset(await collection.ids(None, 1_000)) == acknowledged
+        while True:  # the connection is made again with growing pauses
+            try:
+                found = await collection.ids(None, 1_000)
+                break
+            except VectorStoreUnavailable:
+                continue
+        assert frozenset(found) == acknowledged
         assert await collection.marker() == MARKER
     finally:
         await store.aclose()
