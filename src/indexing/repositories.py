@@ -6,7 +6,6 @@ import asyncio
 import os
 from contextlib import suppress
 from pathlib import Path
-from time import time
 from typing import TYPE_CHECKING
 
 from indexing.live_job import JobOver, UnknownJob
@@ -25,7 +24,6 @@ from storage import (
     change_registry,
     collect_garbage,
     forget,
-    register,
     trim_deletions,
     unfinished_jobs,
 )
@@ -75,8 +73,7 @@ async def add_repository(owner: Owner, path: bytes, *, allowed: Sequence[Path] |
     """
     root = await asyncio.to_thread(_look, path, allowed, owner.directory.path)
     before = {each.uuid for each in await owner.reader.repositories()}
-    repository = await owner.writer.apply(lambda connection: register(connection, root, now_ms=int(time() * 1000)))
-    await owner.save_registry()
+    repository = await owner.take_in(root)
     return repository, repository.uuid not in before
 
 

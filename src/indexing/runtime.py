@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from indexing.sources import Rules
     from indexing.vectors import OwnedVectors
     from indexing.watch import Watching
-    from storage import Incarnation, JobOrigin, Reader, Registry, Repository
+    from storage import Incarnation, JobOrigin, Reader, Registry, Repository, Root
 
 
 CLEAN_STOP_SECONDS = 5.0
@@ -94,7 +94,10 @@ class Owner:
 
     async def register(self, path: Path) -> Repository:
         """Return the repository whose root is ``path``, new or not; raises the errors of ``look_at_root``."""
-        root = await asyncio.to_thread(look_at_root, path)
+        return await self.take_in(await asyncio.to_thread(look_at_root, path))
+
+    async def take_in(self, root: Root) -> Repository:
+        """Return the repository with this root, new or not, and write down that it is there."""
         repository = await self.writer.apply(lambda connection: register(connection, root, now_ms=_now_ms()))
         await self.save_registry()
         return repository

@@ -17,6 +17,7 @@ from uuid import uuid4
 import structlog
 
 from indexing.live_job import ASKED_TO, JobOver, JobStatus, LiveJob, ServiceClosed, UnknownJob
+from indexing.task_end import ended
 from storage import (
     ENDED_STATES,
     ClosableQueue,
@@ -94,11 +95,7 @@ class IndexingService:
         if self._task is None:
             return
         try:
-            await asyncio.wait([self._task])
-        except asyncio.CancelledError:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            raise
+            await ended([self._task])
         finally:
             self._let_go_of_the_waiting()
 

@@ -23,7 +23,7 @@ from indexing.sources import display, path_b64
 from storage import UnknownRepository, job_row, job_rows, outcomes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from storage import JobRow, OutcomeRow, Reader, Repository
 
@@ -158,9 +158,7 @@ async def pause(
     body: Nothing | None = None,  # noqa: ARG001 - says that there is none
 ) -> JobAnswer:
     """Bring what is in hand to its end and then wait; a job that is queued begins paused."""
-    await visible_job(context, caller, job_id)
-    await context.owner.service.pause(job_id)
-    return (await visible_job(context, caller, job_id)).view(context, caller)
+    return await _told(context, caller, job_id, context.owner.service.pause)
 
 
 @router.post("/jobs/{job_id}/resume", summary="Go on with a paused job")
@@ -171,9 +169,7 @@ async def resume(
     body: Nothing | None = None,  # noqa: ARG001 - the same
 ) -> JobAnswer:
     """Go on; nothing happens to a job that is not paused."""
-    await visible_job(context, caller, job_id)
-    await context.owner.service.resume(job_id)
-    return (await visible_job(context, caller, job_id)).view(context, caller)
+    return await _told(context, caller, job_id, context.owner.service.resume)
 
 
 @router.post("/jobs/{job_id}/cancel", summary="End a job after what it has in hand")
@@ -184,8 +180,15 @@ async def cancel(
     body: Nothing | None = None,  # noqa: ARG001 - the same
 ) -> JobAnswer:
     """End a job; one that has not begun ends at once. What it indexed by then stays."""
+    return await _told(context, caller, job_id, context.owner.service.cancel)
+
+
+async def _told(
+    context: ServiceContext, caller: Principal, job_id: str, tell: Callable[[str], Awaitable[None]]
+) -> JobAnswer:
+    """Tell the service something about a job that the caller sees; returns how the job stands then."""
     await visible_job(context, caller, job_id)
-    await context.owner.service.cancel(job_id)
+    await tell(job_id)
     return (await visible_job(context, caller, job_id)).view(context, caller)
 
 

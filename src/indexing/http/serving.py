@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from indexing.http.listening import ControlSocket, listen_on_tcp, url_of
+from indexing.task_end import ended
 
 if TYPE_CHECKING:
     import socket
@@ -136,12 +137,7 @@ class _Edge:
         self._closing.set()
         if self._task is None:
             return
-        try:
-            await asyncio.wait([self._task])
-        except asyncio.CancelledError:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            raise
+        await ended([self._task])
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
             log.error("http.failed", error=repr(error))
 

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 READ_AGAIN_MOST = 3
-COURTESY_SECONDS = 0.5
-"""That a commit waits, at most, for those who search: they come first, and do not stop it."""
 GONE_SINCE = "gone_since"
 """Reason of a removal: the scan saw the path, the worker no longer did."""
 
@@ -241,7 +239,7 @@ class BatchWork:
             report.version or report.exclusion or report.failure or Removal(task.place, GONE_SINCE)
             for task, report in reports
         ]
-        await self._reader.quiet(COURTESY_SECONDS)
+        await self._reader.quiet()
         results = await self.apply(await asyncio.to_thread(lambda: [with_words(each) for each in changes]), batch_id)
         return [
             task.with_seq(result.seq)

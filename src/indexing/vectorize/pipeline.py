@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from storage import CollectionRow, PendingPoint, Reader, Writer
 
 log = structlog.get_logger(__name__)
-
-COURTESY_SECONDS: Final = 0.5
-"""That a batch waits, at most, for those who search."""
 
 
 class Pipeline:
@@ -145,7 +142,7 @@ class Pipeline:
         return bool(points)
 
     async def _prepare_points(self, busy: frozenset[int]) -> bool:
-        await self._reader.quiet(COURTESY_SECONDS)
+        await self._reader.quiet()
         most = batch_size(self._settings, self._meter.texts_a_second)
         rows = await pending_points(self._reader, self._row.id, most + len(busy))
         # Also what became busy since: a chunk whose removal was just handed over may have been revived.
@@ -228,7 +225,7 @@ class Pipeline:
 
     async def _store(self) -> None:
         async for item in self._ready:
-            await self._reader.quiet(COURTESY_SECONDS)
+            await self._reader.quiet()
             try:
                 if isinstance(item, Removal):
                     await self._remove(item)

@@ -18,6 +18,7 @@ from uuid import uuid4
 import structlog
 
 from embeddings import counted
+from indexing.task_end import ended
 from indexing.vectorize.keeper import Keeper
 from indexing.vectorize.urgency import Urgency
 from storage import VectorStoreError, add_collection, collections, drop_retired, flip, retry_failed
@@ -295,15 +296,7 @@ class VectorService:
 
 
 async def _all_done(tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for tasks; cancelled, cancel them and wait for that."""
-    if not tasks:
-        return
-    try:
-        await asyncio.wait(tasks)
-    except asyncio.CancelledError:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        raise
+    """Wait for tasks and raise what one of them raised; cancelled, cancel them and wait for that."""
+    await ended(tasks)
     for task in tasks:
         task.result()

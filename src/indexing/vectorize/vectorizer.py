@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from indexing.task_end import ended
 from indexing.vectorize.deliver import Delivery, Interrupted, Patience
 from indexing.vectorize.meter import Meter
 from indexing.vectorize.pipeline import Pipeline
@@ -126,14 +127,8 @@ class Vectorizer:
 
     async def ended(self) -> None:
         """Wait for the end of the work; cancelled, it is ended at once."""
-        if self._task is None:
-            return
-        try:
-            await asyncio.wait([self._task])
-        except asyncio.CancelledError:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            raise
+        if self._task is not None:
+            await ended([self._task])
 
     async def _run(self) -> None:
         try:

@@ -40,6 +40,9 @@ T = TypeVar("T")
 READ_THREADS = 8
 """Of a reader's ``read``."""
 
+COURTESY_SECONDS = 0.5
+"""That background work waits, at most, for those who read: they come first, and do not stop it."""
+
 _PAGE_CACHE_KIB = 16_384
 """Of a kept connection, at most. In SQLite's 2 MiB, one search in 90,000 chunks throws out what the next needs."""
 
@@ -148,7 +151,7 @@ class Reader:
             if not self._reads:
                 self._quiet.set()
 
-    async def quiet(self, most_seconds: float) -> None:
+    async def quiet(self, most_seconds: float = COURTESY_SECONDS) -> None:
         """Wait until nobody is inside ``read``, at most so long: background work lets those who ask go first.
 
         A search is mostly such reads, and holds the interpreter for most of their time, as does whoever commits files.

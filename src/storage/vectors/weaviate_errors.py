@@ -21,21 +21,6 @@ from storage.errors import (
     VectorStoreUnavailable,
 )
 
-UNAVAILABLE: tuple[type[Exception], ...] = (
-    foreign.WeaviateConnectionError,
-    foreign.WeaviateTimeoutError,
-    foreign.WeaviateRetryError,
-    foreign.WeaviateGRPCUnavailableError,
-    foreign.WeaviateStartUpError,
-    foreign.WeaviateClosedClientError,
-    foreign.EmptyResponseError,
-    foreign.ResponseCannotBeDecodedError,
-    grpc.RpcError,
-    httpx.HTTPError,
-    OSError,
-)
-"""Nothing is known of what the call did."""
-
 REFUSED: tuple[type[Exception], ...] = (
     foreign.AuthenticationFailedError,
     foreign.InsufficientPermissionsError,

@@ -21,10 +21,21 @@ from storage.errors import (
 )
 from storage.vectors import WeaviateOptions
 from storage.vectors.weaviate_client import Clients
-from storage.vectors.weaviate_errors import REFUSED, UNAVAILABLE, MessageTooLarge, Pressure, kind_of, translated
+from storage.vectors.weaviate_errors import REFUSED, MessageTooLarge, Pressure, kind_of, translated
 from storage.vectors.weaviate_schema import alias_of, class_of, name_of
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", fullmatch=True)
+UNAVAILABLE = (
+    foreign.WeaviateConnectionError,
+    foreign.WeaviateTimeoutError,
+    foreign.WeaviateRetryError,
+    foreign.WeaviateGRPCUnavailableError,
+    foreign.WeaviateStartUpError,
+    foreign.WeaviateClosedClientError,
+    foreign.EmptyResponseError,
+    foreign.ResponseCannotBeDecodedError,
+)
+"""Nothing is known of what the call did: what `kind_of` says of anything that it cannot place otherwise."""
 NOT_RAISED_BY_WHAT_WE_CALL = {
     "AdditionalPropertiesError",
     "BackupCanceledError",

@@ -5,6 +5,7 @@ import { fragmentOf } from "./address.js";
 import { byId, confirmed, el, say, setText, toast } from "./dom.js";
 import { ago, count, moment, plural, size } from "./format.js";
 import { isLive, stateBadge } from "./job.js";
+import { polledView } from "./polled.js";
 import { showRunning } from "./running.js";
 import { shown, shownText } from "./visible.js";
 
@@ -17,25 +18,9 @@ const WATCHING = {
 
 const list = byId("repository-list");
 const problem = byId("repositories-problem");
-let poll = 0;
 let drawn = "";
 
-export const view = {
-  name: "repositories",
-  show() {
-    document.title = "Repositories · codetrove";
-  },
-  enter() {
-    byId("repositories-title").focus({ preventScroll: true });
-    clearInterval(poll);
-    poll = setInterval(() => document.hidden || load(), EVERY_MS);
-    load();
-  },
-  leave() {
-    clearInterval(poll);
-  },
-  again: () => load(),
-};
+export const view = polledView("repositories", "Repositories", load, EVERY_MS);
 
 byId("add").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -3,6 +3,7 @@
 import { ask, inWords, isShown } from "./api.js";
 import { byId, el, say, toast } from "./dom.js";
 import { ago, count, duration, moment, plural, size } from "./format.js";
+import { polledView } from "./polled.js";
 import { shown } from "./visible.js";
 
 const EVERY_MS = 2000;
@@ -13,25 +14,9 @@ const QUEUES = {
   text: "changes for the text index",
 };
 
-let poll = 0;
 const rows = new Map();
 
-export const view = {
-  name: "service",
-  show() {
-    document.title = "Service · codetrove";
-  },
-  enter() {
-    byId("service-title").focus({ preventScroll: true });
-    clearInterval(poll);
-    poll = setInterval(() => document.hidden || load(), EVERY_MS);
-    load();
-  },
-  leave() {
-    clearInterval(poll);
-  },
-  again: () => load(),
-};
+export const view = polledView("service", "Service", load, EVERY_MS);
 
 async function load() {
   try {
