@@ -89,6 +89,7 @@ def weaviate_store(settings: Settings, *, reading: bool = False) -> WeaviateStor
             batch_objects=wanted.batch_objects,
             batch_bytes=wanted.batch_bytes,
             deadline_seconds=float(wanted.deadline_seconds),
+            search_seconds=float(wanted.search_seconds),
             replication_factor=wanted.replication_factor,
             consistency=wanted.consistency,
             index=wanted.index,

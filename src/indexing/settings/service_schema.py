@@ -86,6 +86,9 @@ class WeaviateSettings(Group):
     deadline_seconds: Count = Field(
         60, ge=1, le=3_600, description="Seconds after which a call without an answer is given up."
     )
+    search_seconds: Count = Field(
+        3, ge=1, le=600, description="Seconds after which a search without an answer goes on without vectors."
+    )
     replication_factor: Count = Field(1, ge=1, le=9, description="Nodes that keep each vector.")
     consistency: Literal["one", "quorum", "all"] = Field(
         "quorum", description="Nodes that have to answer where there are several: one, most of them, or all."

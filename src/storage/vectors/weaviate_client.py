@@ -20,7 +20,7 @@ with warnings.catch_warnings():
     # A library of its own library is deprecated there; nothing here can change that.
     warnings.simplefilter("ignore")
     import weaviate
-    from weaviate.classes.init import AdditionalConfig, Auth, Timeout
+    from weaviate.classes.init import AdditionalConfig, Auth, GrpcConfig, Timeout
 
 from storage.vectors.weaviate_errors import translated
 
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from storage.vectors.weaviate_options import WeaviateOptions
 
 CONNECT_SECONDS: Final = 10.0
+RECONNECT: Final = (
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+"""A server that is back is noticed within two seconds; gRPC's own pauses grow to two minutes."""
 
 # On a failure it writes whole objects with their texts and vectors.
 logging.getLogger("weaviate-client").setLevel(logging.CRITICAL)
@@ -101,7 +107,10 @@ class Clients:
             grpc_port=options.grpc_port,
             grpc_secure=self._secure,
             auth_credentials=Auth.api_key(options.api_key) if options.api_key else None,
-            additional_config=AdditionalConfig(timeout=Timeout(init=CONNECT_SECONDS, query=deadline, insert=deadline)),
+            additional_config=AdditionalConfig(
+                timeout=Timeout(init=CONNECT_SECONDS, query=deadline, insert=deadline),
+                grpc_config=GrpcConfig(channel_options=list(RECONNECT)),
+            ),
             skip_init_checks=True,
         )
 

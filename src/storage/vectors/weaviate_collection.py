@@ -10,6 +10,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from storage.errors import VectorsRefused, VectorStoreDamaged, VectorStoreUnavai
 from storage.vectors.names import checked_name
 from storage.vectors.records import ID_BYTES, CollectionSpec, StoreMarker, VectorBatch, VectorHits, Vectors
 from storage.vectors.scoring import cut_with_ties, unit_query, unit_rows
-from storage.vectors.weaviate_errors import translated
+from storage.vectors.weaviate_errors import answered, translated
 from storage.vectors.weaviate_insert import Inserter, Pace
 from storage.vectors.weaviate_schema import class_of
 
@@ -41,6 +42,8 @@ MOST_RESULTS: Final = 10_000
 GONE_LOOKS: Final = 5
 GONE_PAUSE_SECONDS: Final = 1.0
 """A server that was killed takes requests a moment before it knows its classes again."""
+SILENCE_SECONDS: Final = 1.0
+"""A search after one without an answer is refused at once for so long: not every question waits for a dead server."""
 _SCORE_DIGITS: Final = 6
 _LEVELS: Final = {"one": ConsistencyLevel.ONE, "quorum": ConsistencyLevel.QUORUM, "all": ConsistencyLevel.ALL}
 
@@ -59,6 +62,8 @@ class WeaviateCollection:
         self._busy: set[bytes] = set()
         self._freed = asyncio.Condition()
         self._ended = False
+        self._silent_until = 0.0
+        self._silence = ""
 
     async def upsert(self, batch: VectorBatch) -> frozenset[bytes]:
         """See ``Collection.upsert``."""
@@ -66,7 +71,8 @@ class WeaviateCollection:
         rows = await asyncio.to_thread(_unit_rows, batch.vectors, self.spec.dimension)
         for name in {each.repository for each in batch.payloads}:
             checked_name(name)
-        async with self._alone_with(batch.ids), self._asking(f"{len(batch.ids)} objects were to be stored"):
+        # The inserter has a deadline for each of its calls.
+        async with self._alone_with(batch.ids), self._known():
             return await self._inserter.insert(batch, rows)
 
     async def delete(self, ids: Sequence[bytes]) -> None:
@@ -173,14 +179,20 @@ class WeaviateCollection:
                 return
 
     async def _nearest(self, query: list[float], limit: int, where: Any) -> list[tuple[bytes, float]]:
-        async with self._asking("neighbours were to be found"):
-            found = await (await self._class()).query.near_vector(
-                query,
-                limit=limit,
-                filters=where,
-                return_metadata=MetadataQuery(distance=True),
-                return_properties=[],
-            )
+        if monotonic() < self._silent_until:
+            raise VectorStoreUnavailable(self._silence)
+        try:
+            async with self._asking("neighbours were to be found", self._options.search_seconds):
+                found = await (await self._class()).query.near_vector(
+                    query,
+                    limit=limit,
+                    filters=where,
+                    return_metadata=MetadataQuery(distance=True),
+                    return_properties=[],
+                )
+        except VectorStoreUnavailable as error:
+            self._silent_until, self._silence = monotonic() + SILENCE_SECONDS, str(error)
+            raise
         # Sums in another order differ in the last digits; what they agree on is a tie.
         return sorted(
             ((each.uuid.bytes, round(1.0 - each.metadata.distance, _SCORE_DIGITS)) for each in found.objects),
@@ -227,11 +239,16 @@ class WeaviateCollection:
                 self._freed.notify_all()
 
     @asynccontextmanager
-    async def _asking(self, doing: str) -> AsyncIterator[None]:
-        """Translate errors; a class that a server does not know yet after its restart is not one that is gone."""
+    async def _asking(self, doing: str, seconds: float | None = None) -> AsyncIterator[None]:
+        """Translate errors, within the deadline of a call or ``seconds``."""
+        async with self._known(), answered(doing, self._options.url, seconds or self._options.deadline_seconds):
+            yield
+
+    @asynccontextmanager
+    async def _known(self) -> AsyncIterator[None]:
+        """A class that a server does not know yet after its restart is not one that is gone."""
         try:
-            with translated(doing, self._options.url):
-                yield
+            yield
         except VectorStoreDamaged as error:
             if await self._is_gone():
                 raise

@@ -5,9 +5,10 @@ The client's exceptions are enumerated in a test: one that a later version adds 
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import grpc
 import httpx
@@ -65,6 +66,20 @@ def translated(doing: str, where: str) -> Iterator[None]:
         raise
     except (foreign.WeaviateBaseError, grpc.RpcError, httpx.HTTPError, OSError) as error:
         raise kind_of(error)(f"{doing}: Weaviate at {where} said: {_one_line(error)}") from error
+
+
+@asynccontextmanager
+async def answered(doing: str, where: str, seconds: float) -> AsyncIterator[None]:
+    """Like `translated`, and give up after ``seconds``: the client tries a silent server again for a minute.
+
+    Raises ``VectorStoreUnavailable`` then; what was asked may still be done.
+    """
+    with translated(doing, where):
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise VectorStoreUnavailable(f"{doing}: Weaviate at {where} gave no answer in {seconds:g} s") from error
 
 
 def kind_of(error: Exception) -> type[VectorStoreError]:

@@ -19,7 +19,7 @@ import structlog
 from weaviate.classes.data import DataObject
 from weaviate.exceptions import WeaviateInsertManyAllFailedError
 
-from storage.vectors.weaviate_errors import MessageTooLarge, Pressure, kind_of_message, translated
+from storage.vectors.weaviate_errors import MessageTooLarge, Pressure, answered, kind_of_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -107,7 +107,7 @@ class Inserter:
     async def insert(self, batch: VectorBatch, rows: Vectors) -> frozenset[bytes]:
         """Insert or replace; returns the ids that the server acknowledged, each by itself.
 
-        ``rows`` are the batch's vectors at unit length. Raises the errors of ``translated``; then nothing is known of
+        ``rows`` are the batch's vectors at unit length. Raises the errors of ``answered``; then nothing is known of
         the batch.
         """
         items = await asyncio.to_thread(_items, batch, rows)
@@ -156,7 +156,8 @@ class Inserter:
         try:
             async with self._pace.turn():
                 began = monotonic()
-                with translated(f"{len(items)} objects were to be stored", self._options.url):
+                doing = f"{len(items)} objects were to be stored"
+                async with answered(doing, self._options.url, self._options.deadline_seconds):
                     messages = await _messages(self._insert([item.object for item in items]), len(items))
         except MessageTooLarge as error:
             if len(items) == 1:

@@ -30,6 +30,8 @@ class WeaviateOptions:
     """most bytes of a call, beside one object that is larger by itself"""
     deadline_seconds: float = 60.0
     """for one call; what has no answer by then is in doubt"""
+    search_seconds: float = 3.0
+    """for one search; what has no answer by then is searched without vectors"""
     replication_factor: int = 1
     consistency: Consistency = "quorum"
     """replicas that have to answer; of no meaning with a replication factor of 1"""
