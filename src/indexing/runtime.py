@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
@@ -22,6 +22,7 @@ from indexing.ingest.text_feed import TextFeed
 from indexing.loop_watchdog import LoopWatchdog
 from indexing.memory_guard import GuardSettings, MemoryGuard
 from indexing.recovery import bring_back, enter_writer, guard_against_crash_loop
+from indexing.responsiveness import quick_turns
 from indexing.roots import look_at_root, rules_for
 from indexing.service import IndexingService
 from indexing.settings import MIB, NO_MODEL
@@ -177,6 +178,7 @@ async def open_owner(settings: Settings, *, watch: bool = False) -> AsyncIterato
     messages: list[str] = []
     owner: Owner | None = None
     async with AsyncExitStack() as stack:
+        stack.enter_context(quick_turns())
         watchdog = await stack.enter_async_context(LoopWatchdog())
         await asyncio.to_thread(directory.prepare)
         await asyncio.to_thread(stack.enter_context, Ownership(directory))
@@ -208,8 +210,7 @@ async def open_owner(settings: Settings, *, watch: bool = False) -> AsyncIterato
             await stack.enter_async_context(feed)
             if feed.rebuilt:
                 messages.append(f"the text index was rebuilt from the catalog: {feed.rebuilt}")
-            pool = _pool(settings, directory)
-            stack.push_async_callback(pool.aclose)
+            pool = await stack.enter_async_context(aclosing(_pool(settings, directory)))
             flags = Flags(settings, directory.path, await asyncio.to_thread(load_registry, directory.path))
             owner = Owner(
                 settings, directory, writer, reader, feed, pool, flags, incarnation, messages, returning, unreachable

@@ -16,7 +16,7 @@ from indexing.cli.signals import draining
 from indexing.cli.stopping import Stop
 from indexing.cli.terminal import say, say_result
 from indexing.http.serving import serving
-from indexing.responsiveness import favour_answers
+from indexing.responsiveness import leave_start_to_itself
 from indexing.runtime import open_owner
 from indexing.sources import display
 from indexing.tokens import first_token
@@ -61,7 +61,7 @@ async def _serve(settings: Settings, stop: Stop, *, watch: bool, as_json: bool) 
             else:
                 _print(served, link, token, owner, repositories)
             notify(f"READY=1\nSTATUS=Serving {len(repositories)} repositories at {served.url}")
-            await asyncio.to_thread(favour_answers)
+            await asyncio.to_thread(leave_start_to_itself)
             if owner.vectors is not None:
                 await owner.vectors.warm()
             await _begin_jobs(owner, repositories)

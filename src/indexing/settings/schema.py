@@ -93,7 +93,10 @@ class TextSettings(Group):
     """The text index."""
 
     commit_interval_ms: Count = Field(
-        100, ge=1, le=60_000, description="Milliseconds in which a committed change becomes findable, at the latest."
+        100,
+        ge=1,
+        le=60_000,
+        description="Milliseconds that a committed change waits for others to become findable with them.",
     )
     heap_bytes: Count = Field(
         64 * MIB,

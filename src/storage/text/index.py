@@ -14,6 +14,7 @@ import tantivy
 from storage.errors import TextIndexError
 from storage.text.errors import translated
 from storage.text.layout import register_tokenizers, schema, words_of_code
+from storage.text.merging import let_merges_yield
 from storage.text.queries import build_query
 from storage.text.records import TextDocument, TextHit, TextHits, TextQuery, Watermark
 
@@ -62,6 +63,7 @@ class TextIndex:
             register_tokenizers(index)
             index.config_reader(reload_policy="manual")
             writer = index.writer(max(heap_bytes, threads * MIN_HEAP_BYTES_PER_THREAD), threads)
+            let_merges_yield()
             try:
                 # A kill inside a commit leaves files whose names the next commit wants to give again.
                 writer.garbage_collect_files()
