@@ -93,7 +93,7 @@ class TextSettings(Group):
     """The text index."""
 
     commit_interval_ms: Count = Field(
-        100,
+        80,
         ge=1,
         le=60_000,
         description="Milliseconds that a committed change waits for others to become findable with them.",
