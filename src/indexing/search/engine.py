@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from indexing.search.fuse import Fused, Leg, fuse
+from indexing.search.fuse import Leg, fuse
 from indexing.search.globs import path_filter
 from indexing.search.join import Rows, rows_of
 from indexing.search.legs import NO_HITS, Filters, name_leg, path_leg, text_clauses, text_leg
 from indexing.search.present import Found, Manner, present
 from indexing.search.query import Query, analyse
-from indexing.search.rank import Candidate, Ranked, definition_fit, rank
+from indexing.search.rank import Candidate, definition_fit, rank
 from indexing.search.records import SearchRequest, SearchResult
 from indexing.search.vector_leg import FIRST_NEIGHBOURS, LAST_NEIGHBOURS, Neighbours, VectorLeg
 from storage import hits
@@ -202,21 +202,23 @@ def _page(connection: sqlite3.Connection, legs: _Legs, query: Query, request: Se
     known = legs.known(connection)
     shown = known.rows.shown()
     defined = {chunk_id: found for chunk_id, found in known.defined.items() if chunk_id in shown.chunks}
-    fused = fuse(
+    text, cosines = shown.only(legs.words.text.scores()), shown.only(legs.near.scores)
+    fusion = fuse(
         (
-            Leg("text", shown.only(legs.words.text.scores()), LEG_WEIGHTS["text"]),
+            Leg("text", text, LEG_WEIGHTS["text"]),
             Leg("name", _name_scores(defined, query), LEG_WEIGHTS["name"]),
             Leg("path", shown.only(legs.words.paths.scores()), LEG_WEIGHTS["path"]),
-            Leg("vector", shown.only(legs.near.scores), LEG_WEIGHTS["vector"]),
+            Leg("vector", cosines, LEG_WEIGHTS["vector"]),
         )
     )
-    ranked = _ranked(fused, shown, defined, query, request)
+    candidates = _candidates(fusion.scores, text, cosines, shown, defined)
+    ranked = rank(candidates, query, request.k, max_hits_a_file=request.max_hits_per_file)
     full = len(ranked) >= request.k
     if not full and legs.can_widen:
         return None
     manner = Manner(query.words, request.snippet_lines, check_disk=request.check_disk)
     return SearchResult(
-        present(Found(ranked, fused, shown.places), connection, manner),
+        present(Found(ranked, fusion, shown.places), connection, manner),
         complete=full or legs.exhausted,
         degraded=tuple(legs.degraded),
         cut_ids=tuple(dict.fromkeys(each.best.chunk.cut_id for each in ranked)),
@@ -228,28 +230,24 @@ def _name_scores(defined: Mapping[int, Sequence[Definition]], query: Query) -> d
     return {chunk_id: fit for chunk_id, fit in fits.items() if fit > 0}
 
 
-def _ranked(
-    fused: Mapping[int, Fused],
+def _candidates(
+    fused: Mapping[int, float],
+    text: Mapping[int, float],
+    cosines: Mapping[int, float],
     shown: Shown,
     defined: Mapping[int, tuple[Definition, ...]],
-    query: Query,
-    request: SearchRequest,
-) -> list[Ranked]:
-    cosines = [each.places["vector"].score for each in fused.values() if "vector" in each.places]
-    least = min(cosines, default=0.0)
-    spread = (max(cosines, default=0.0) - least) or 1.0
-    candidates = []
-    for chunk_id, each in fused.items():
-        chunk = shown.chunks[chunk_id]
-        text, near = each.places.get("text"), each.places.get("vector")
-        candidates.append(
-            Candidate(
-                chunk,
-                shown.places[chunk.cut_id][0],
-                each.score,
-                text.score if text else 0.0,
-                defined.get(chunk_id, ()),
-                (near.score - least) / spread if near else 0.0,
-            )
+) -> list[Candidate]:
+    least = min(cosines.values(), default=0.0)
+    spread = (max(cosines.values(), default=0.0) - least) or 1.0
+    chunks, places = shown.chunks, shown.places
+    return [
+        Candidate(
+            chunk := chunks[chunk_id],
+            places[chunk.cut_id][0],
+            score,
+            text.get(chunk_id, 0.0),
+            defined.get(chunk_id, ()),
+            (cosines[chunk_id] - least) / spread if chunk_id in cosines else 0.0,
         )
-    return rank(candidates, query, request.k, max_hits_a_file=request.max_hits_per_file)
+        for chunk_id, score in fused.items()
+    ]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Final
-
-import msgspec
 
 from indexing.search.records import LegPlace
 
@@ -26,31 +23,37 @@ class Leg:
     weight: float = 1.0
 
 
-# Hundreds are made for one search: a struct is made several times as fast as a dataclass.
-class Fused(msgspec.Struct):
-    """A chunk's fused score and where it comes from."""
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """What several legs found, as one."""
 
-    score: float
-    places: dict[str, LegPlace]
-    """by leg"""
+    scores: Mapping[int, float]
+    """fused, by chunk id"""
+    legs: Sequence[tuple[Leg, Mapping[float, int]]]
+    """with the rank of each score"""
+
+    def places(self, chunk_id: int) -> dict[str, LegPlace]:
+        """Where each leg that found a chunk placed it. Few chunks are asked about: it is not kept for all."""
+        return {
+            leg.name: LegPlace(ranks[leg.scores[chunk_id]], leg.scores[chunk_id])
+            for leg, ranks in self.legs
+            if chunk_id in leg.scores
+        }
 
 
-def fuse(legs: Sequence[Leg], constant: float = RANK_CONSTANT) -> dict[int, Fused]:
+def fuse(legs: Sequence[Leg], constant: float = RANK_CONSTANT) -> Fusion:
     """Sum of ``weight / (constant + rank)`` over the legs that found a chunk.
 
     Ties share a rank, so that the outcome does not depend on the order in which a leg lists them.
     """
-    fused: dict[int, Fused] = {}
+    fused: dict[int, float] = {}
+    ranked = []
     for leg in legs:
-        name, weight = leg.name, leg.weight
-        rank, last = 0, None
-        for count, (chunk_id, score) in enumerate(sorted(leg.scores.items(), key=itemgetter(1), reverse=True), 1):
-            if score != last:
-                rank, last = count, score
-            mine = fused.get(chunk_id)
-            if mine is None:
-                fused[chunk_id] = Fused(weight / (constant + rank), {name: LegPlace(rank, score)})
-            else:
-                mine.score += weight / (constant + rank)
-                mine.places[name] = LegPlace(rank, score)
-    return fused
+        ranks: dict[float, int] = {}
+        for rank, score in enumerate(sorted(leg.scores.values(), reverse=True), 1):
+            ranks.setdefault(score, rank)
+        ranked.append((leg, ranks))
+        gains = {score: leg.weight / (constant + rank) for score, rank in ranks.items()}
+        for chunk_id, score in leg.scores.items():
+            fused[chunk_id] = fused.get(chunk_id, 0.0) + gains[score]
+    return Fusion(fused, ranked)

@@ -15,7 +15,7 @@ from storage import hits
 if TYPE_CHECKING:
     import sqlite3
 
-    from indexing.search.fuse import Fused
+    from indexing.search.fuse import Fusion
     from indexing.search.rank import Ranked
     from indexing.search.records import SnippetLine
     from storage import FoundChunk, PlaceShown
@@ -28,8 +28,7 @@ class Found:
     """What a search found, ranked, before it is shown."""
 
     ranked: Sequence[Ranked]
-    fused: Mapping[int, Fused]
-    """by chunk id"""
+    fusion: Fusion
     places: Mapping[int, tuple[PlaceShown, ...]]
     """by cut id"""
 
@@ -113,7 +112,6 @@ def _hit(
     stale: bool | None,
 ) -> Hit:
     chunk, place = ranked.best.chunk, ranked.best.place
-    fused = found.fused[chunk.chunk_id]
     path, exact = printable_path(place.path)
     others = [each for each in found.places[chunk.cut_id] if each.snapshot == place.snapshot and each != place]
     return Hit(
@@ -132,7 +130,12 @@ def _hit(
         language=place.language,
         text=text,
         snippet=snippet,
-        scores=Scores(round(ranked.score, 6), round(fused.score, 6), dict(fused.places), _told(ranked.factors)),
+        scores=Scores(
+            round(ranked.score, 6),
+            round(ranked.best.fusion, 6),
+            found.fusion.places(chunk.chunk_id),
+            _told(ranked.factors),
+        ),
         indexed_hash=sha256.hex(),
         stale=stale,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from indexing.search.errors import BadRequest, NoVectorsMade, VectorSearchUnavailable
-from indexing.search.fuse import Fused, Leg, fuse
+from indexing.search.fuse import Fusion, Leg, fuse
 from indexing.search.legs import Filters
 from indexing.search.present import Found, Manner, present, printable_path
 from indexing.search.rank import Candidate, Ranked
@@ -73,9 +73,9 @@ async def search_similar(request: SimilarRequest, *, catalog: Reader, vectors: V
         if full or near.exhausted or limit >= LAST_NEIGHBOURS:
             break
         limit = min(4 * limit, LAST_NEIGHBOURS)
-    ranked, fused = _ranked(cosines, shown, request.k)
+    ranked, fusion = _ranked(cosines, shown, request.k)
     manner = Manner({}, request.snippet_lines, check_disk=request.check_disk)
-    of_ranked = Found(ranked, fused, shown.places)
+    of_ranked = Found(ranked, fusion, shown.places)
     found = await catalog.read(lambda connection: present(of_ranked, connection, manner))
     waiting = (f"vectors: {vectors.waiting:,} of {vectors.chunks:,} chunks have none yet",) if vectors.waiting else ()
     return SimilarResult(
@@ -125,15 +125,13 @@ async def _nearest(vectors: VectorSearch, vector: Vectors, limit: int, catalog: 
         raise VectorSearchUnavailable(f"vectors: store unavailable: {error}") from error
 
 
-def _ranked(cosines: Mapping[int, float], shown: Shown, k: int) -> tuple[list[Ranked], dict[int, Fused]]:
+def _ranked(cosines: Mapping[int, float], shown: Shown, k: int) -> tuple[list[Ranked], Fusion]:
     """The best ``k``; ties by repository, path and line, never by row id."""
-    fused = fuse([Leg("vector", cosines)])
     ranked = []
     for chunk_id, cosine in cosines.items():
         chunk = shown.chunks[chunk_id]
-        fused[chunk_id].score = cosine
         candidate = Candidate(chunk, shown.places[chunk.cut_id][0], cosine)
         span = chunk.start_line, chunk.end_line, chunk.start_byte, chunk.end_byte
         ranked.append(Ranked(candidate, cosine, {}, *span))
     ranked.sort(key=lambda each: (-each.score, each.best.place.repository, each.best.place.path, each.start_line))
-    return ranked[:k], fused
+    return ranked[:k], fuse([Leg("vector", cosines)])
