@@ -185,7 +185,13 @@ class Queries:
         index = await self._sources.text_index()
 
         async def ask(wanted: SearchRequest) -> SearchResult:
-            return await search(wanted, catalog=self._sources.reader, text_index=index, vectors=vectors)
+            return await search(
+                wanted,
+                catalog=self._sources.reader,
+                text_index=index,
+                vectors=vectors,
+                pages=self._sources.pages,
+            )
 
         return await (fresh_page(request, ask) if only_fresh else ask(request))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from indexing.read_vectors import ReadVectors
     from indexing.runtime import Owner
-    from indexing.search import VectorSource
+    from indexing.search import Pages, VectorSource
     from indexing.settings import Settings
     from storage import Reader, TextIndex
 
@@ -48,6 +48,11 @@ class Sources(Protocol):
     @property
     def hybrid_search(self) -> bool:
         """Whether vectors take part in searches that do not ask for them alone."""
+        ...
+
+    @property
+    def pages(self) -> Pages | None:
+        """What makes the pages of searches; None: whoever searches does."""
         ...
 
     async def text_index(self) -> TextIndex:
@@ -90,6 +95,11 @@ class OwnerSources:
     def hybrid_search(self) -> bool:
         """As the flag says."""
         return self._owner.flags.hybrid_search
+
+    @property
+    def pages(self) -> Pages | None:
+        """A process beside this one, in a daemon."""
+        return self._owner.pages
 
     async def text_index(self) -> TextIndex:
         """The index that is being written: a commit is visible in it at once."""
@@ -143,6 +153,10 @@ class ReadSources:
     def hybrid_search(self) -> bool:
         """As the settings say: flags are the owner's."""
         return self.settings.search.hybrid_search
+
+    @property
+    def pages(self) -> None:
+        """Nothing else is done here."""
 
     async def text_index(self) -> TextIndex:
         """The index as of a moment ago."""

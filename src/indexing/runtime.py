@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from indexing.memory_guard import Verdict
+    from indexing.search import Pages
     from indexing.settings import Settings
     from indexing.sources import Rules
     from indexing.vectors import OwnedVectors
@@ -82,6 +83,8 @@ class Owner:
     """None where the settings want text search only."""
     watching: Watching | None = None
     """Notices what changes in the trees; None where the owner was not opened to watch."""
+    pages: Pages | None = None
+    """Makes the pages of searches in another process; None: this one does."""
     service: IndexingService = field(init=False)
     """Takes and runs jobs; opened right after the owner is made."""
     guard: MemoryGuard = field(init=False)

@@ -73,7 +73,7 @@ from storage.catalog.points import (
     want_again,
     want_all_again,
 )
-from storage.catalog.reader import KnownFile, Reader, StoredChunk, open_reader
+from storage.catalog.reader import KnownFile, Reader, StoredChunk, connect_for_reading, open_reader
 from storage.catalog.repositories import (
     Repository,
     Root,
@@ -275,6 +275,7 @@ __all__ = [
     "collections",
     "commit_batch",
     "compress_text",
+    "connect_for_reading",
     "count_death",
     "damage_mark",
     "deleting_points",

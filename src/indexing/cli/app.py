@@ -30,8 +30,10 @@ from indexing.cli import (
 from indexing.cli.exits import EXIT_CODES_HELP
 from indexing.cli.group import CommandGroup
 from indexing.cli.invocation import Invocation
+from indexing.cli.plain_values import spare_checks
 from indexing.cli.terminal import say_result
 
+spare_checks()
 app = typer.Typer(
     name="codetrove",
     cls=CommandGroup,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from indexing.settings.document import read_document
-from indexing.settings.load import config_path, known_keys
+from indexing.settings.load import known_keys
+from indexing.settings.where import config_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

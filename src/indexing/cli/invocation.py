@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _DATA_DIR_VARIABLE: Final = "CODETROVE_STORAGE__DATA_DIR"
-_WHERE_VARIABLES: Final = {_DATA_DIR_VARIABLE, "CODETROVE_STORAGE", "CODETROVE_CONFIG"}
+_OTHER_VARIABLES: Final = {_DATA_DIR_VARIABLE, "CODETROVE_STORAGE", "CODETROVE_CONFIG"}
+"""In some spelling: what they say or do wrong is for ``load_settings`` to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Invocation:
         return settings
 
     def data_directory(self) -> Path:
-        """Return the data directory, without loading the settings where no file need be read for it.
+        """Return the data directory, without loading the settings where that is not needed for it.
 
         That takes as long as everything else a client of an owner does; it is the owner's settings that count there.
         """
@@ -52,21 +54,12 @@ class Invocation:
         named = [value for name, value in os.environ.items() if name.upper() == _DATA_DIR_VARIABLE]
         if len(named) == 1 and (path := Path(named[0]).expanduser()).is_absolute():
             return path
-        return self._default_data_directory() or self.settings().storage.data_dir
+        if not any(name.upper() in _OTHER_VARIABLES and name != "CODETROVE_CONFIG" for name in os.environ):
+            from indexing.settings.where import data_directory_of  # noqa: PLC0415
 
-    def _default_data_directory(self) -> Path | None:
-        """The default, where no variable and no file names a directory."""
-        if self.config is not None or any(name.upper() in _WHERE_VARIABLES for name in os.environ):
-            return None
-        from platformdirs import user_config_path, user_data_path  # noqa: PLC0415
-
-        try:
-            text = (user_config_path("codetrove") / "config.yaml").read_text(encoding="utf-8")
-        except FileNotFoundError:
-            text = ""
-        except (OSError, UnicodeDecodeError):
-            return None
-        return None if "data_dir" in text or "\\" in text else user_data_path("codetrove")
+            if (found := data_directory_of(self.config)) is not None:
+                return found
+        return self.settings().storage.data_dir
 
     def owner(self) -> ControlClient | None:
         """Return a client of the process that owns the data directory, None where nobody does.
@@ -82,6 +75,7 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run the work of a command on an event loop, which a command that is only a client does not load."""
     import asyncio  # noqa: PLC0415
 
+    gc.enable()  # see ``main``
     return asyncio.run(work)
 
 

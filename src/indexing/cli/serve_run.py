@@ -7,7 +7,7 @@ import json
 import os
 import resource
 import sys
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from indexing.cli.exits import ExitCode
@@ -18,11 +18,14 @@ from indexing.cli.terminal import say, say_result
 from indexing.http.serving import serving
 from indexing.responsiveness import leave_start_to_itself
 from indexing.runtime import open_owner
+from indexing.search.page_process import PageProcess
 from indexing.sources import display
 from indexing.tokens import first_token
 from storage import CatalogDamaged, unfinished_jobs
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from indexing.http.serving import Served
     from indexing.runtime import Owner
     from indexing.settings import Settings
@@ -53,7 +56,7 @@ async def _serve(settings: Settings, stop: Stop, *, watch: bool, as_json: bool) 
         for message in owner.messages:
             say(f"codetrove: {message}")
         token = await asyncio.to_thread(first_token, owner.directory.path)
-        async with serving(owner, tcp=True) as served:
+        async with _ranking(owner, wanted=settings.service.page_process), serving(owner, tcp=True) as served:
             repositories = await owner.reader.repositories()
             link = served.sign_in_link(token.id)
             if as_json:
@@ -67,6 +70,20 @@ async def _serve(settings: Settings, stop: Stop, *, watch: bool, as_json: bool) 
             await _begin_jobs(owner, repositories)
             await _until_stopped(owner, served, stop)
             notify("STOPPING=1")
+
+
+@asynccontextmanager
+async def _ranking(owner: Owner, *, wanted: bool) -> AsyncIterator[None]:
+    """Let searches be ranked in a process of their own while there are jobs."""
+    if not wanted:
+        yield
+        return
+    async with PageProcess(owner.reader, lambda: bool(owner.service.running)) as pages:
+        owner.pages = pages
+        try:
+            yield
+        finally:
+            owner.pages = None
 
 
 async def _begin_jobs(owner: Owner, repositories: list[Repository]) -> None:

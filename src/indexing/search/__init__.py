@@ -21,7 +21,7 @@ from indexing.search.records import (
 )
 
 if TYPE_CHECKING:
-    from indexing.search.engine import search
+    from indexing.search.engine import Pages, search
     from indexing.search.similar import SimilarRequest, search_similar
     from indexing.search.symbols import find_symbol
     from indexing.search.vector_leg import NoVectors, VectorOf, VectorSearch, VectorSource, encoded_again, usable
@@ -34,6 +34,7 @@ __all__ = [
     "Mode",
     "NoVectors",
     "NoVectorsMade",
+    "Pages",
     "Scores",
     "SearchRequest",
     "SearchResult",
@@ -55,6 +56,7 @@ __all__ = [
 
 _LATER = {
     "search": "engine",
+    "Pages": "engine",
     "SimilarRequest": "similar",
     "search_similar": "similar",
     "find_symbol": "symbols",

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platformdirs import user_config_path
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, InitSettingsSource
 
 from indexing.settings.document import read_document
 from indexing.settings.errors import SettingsError
 from indexing.settings.schema import Settings, key_fields
+from indexing.settings.where import CONFIG_VARIABLE, config_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from pydantic_core import ErrorDetails
 
-CONFIG_VARIABLE = "CODETROVE_CONFIG"
 _PREFIX = "CODETROVE_"
 _LONGEST_SHOWN_VALUE = 80
 """Characters of a refused value that a message repeats."""
-
-
-def default_config_path() -> Path:
-    """The user's own configuration file, read when no other is named."""
-    return user_config_path("codetrove") / "config.yaml"
 
 
 def known_keys() -> dict[str, str]:
@@ -42,7 +36,7 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, object] | 
     ``overrides`` (from the command line) maps dotted keys to values; None means not given. They win over
     environment variables like ``CODETROVE_STORAGE__DATA_DIR``, these over the configuration file, it over
     the defaults. The file is ``config``, else the one that ``CODETROVE_CONFIG`` names, else
-    `default_config_path` if there is one. A ``config.yaml`` in the working directory is not read: an indexed
+    `where.default_config_path` if there is one. A ``config.yaml`` in the working directory is not read: an indexed
     tree must not configure the program that indexes it.
 
     Raises `SettingsError`, which names everything that is wrong, each with the key's full path.
@@ -70,16 +64,6 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, object] | 
         origins |= {key: f"from {name}" for key, name in keys.items() if name in os.environ}
         origins |= dict.fromkeys(overrides, "from the command line")
         raise SettingsError("\n".join(_explain(detail, origins) for detail in error.errors())) from error
-
-
-def config_path(config: Path | None) -> Path | None:
-    """The file to read, or None when none is named and the user has none."""
-    if config is not None:
-        return config
-    if named := os.environ.get(CONFIG_VARIABLE):
-        return Path(named).expanduser()
-    default = default_config_path()
-    return default if default.exists() else None
 
 
 def _by_key(document: Mapping[object, Any], path: Path) -> tuple[dict[str, object], list[str]]:

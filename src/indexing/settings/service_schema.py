@@ -57,6 +57,10 @@ class ServiceSettings(Group):
     drain_seconds: Count = Field(
         10, ge=0, le=600, description="Seconds that requests and jobs in hand may take after a stop was asked for."
     )
+    page_process: bool = Field(
+        default=True,
+        description="Whether searches are ranked in a process of their own while the daemon has other work.",
+    )
     wait_ms_most: Count = Field(
         30_000, ge=0, le=600_000, description="Most milliseconds that a search or a sync may be asked to wait."
     )

@@ -189,7 +189,7 @@ class Reader:
             with self._lock:
                 connection = self._kept.pop() if self._kept else None
             if connection is None:
-                connection = _open_to_keep(self.catalog)
+                connection = connect_for_reading(self.catalog)
             try:
                 result = read(connection)
             except BaseException:
@@ -258,8 +258,8 @@ async def open_reader(catalog: Path) -> AsyncIterator[Reader]:
         await connection.close()
 
 
-def _open_to_keep(catalog: Path) -> sqlite3.Connection:
-    # One thread after the other uses it, never two at once.
+def connect_for_reading(catalog: Path) -> sqlite3.Connection:
+    """Open a connection that is kept for many reads, with its page cache; one thread after the other may use it."""
     connection = sqlite3.connect(
         reading_uri(catalog), uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
     )

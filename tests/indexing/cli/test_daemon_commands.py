@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import pytest
 
 from indexing import control
 from indexing.cli.invocation import Invocation
-from indexing.settings import load_settings
+from indexing.settings import SettingsError, load_settings
 from tests.conftest import TreeFactory
 from tests.indexing.cli.conftest import Ran, Run, Start
 from tests.indexing.cli.serving import Serving, when_ready
@@ -24,6 +27,13 @@ FILES = {
     "broken.txt": "x" * 30_000_000,
     "docs/read.md": "# Alpha\n\nAbout gamma.\n",
 }
+
+
+NEVER_FOR_A_CLIENT = (
+    "pydantic", "pydantic_settings", "typer._adapters", "asyncio", "structlog", "numpy", "tantivy", "sqlite3", "rich",
+    "storage", "indexing.settings.schema",
+)  # fmt: skip
+"""Each takes longer to load than the question to the owner."""
 
 
 @pytest.fixture
@@ -81,6 +91,27 @@ def test_answers_through_an_owner_are_those_of_the_index(run: Run, owner: Servin
         alone = run(*words)
         assert (ran.code, ran.stderr) == (alone.code, alone.stderr), words
         assert _without_ages(ran.stdout) == _without_ages(alone.stdout), words
+
+
+@pytest.mark.parametrize("words", [["search", "gamma", "-k", "3"], ["symbol", "gamma"], ["jobs", "list"]], ids=" ".join)
+def test_asking_an_owner_loads_little(
+    run: Run, owner: Serving, tree: TreeFactory, data_dir: Path, words: list[str]
+) -> None:
+    assert run("index", tree(FILES)).code in (0, 1)
+    assert owner.process.poll() is None
+    config = data_dir.with_suffix(".yaml")
+    config.write_text(f"storage: {{data_dir: {data_dir}}}\n", "utf-8")
+    script = (
+        "import sys\nfrom indexing.cli import main\n"
+        f"sys.argv[1:] = ['--config', {str(config)!r}, *{words!r}]\n"
+        "try: main()\nexcept SystemExit as end: assert end.code == 0, end.code\n"
+        f"loaded = [name for name in {NEVER_FOR_A_CLIENT!r} if name in sys.modules]\n"
+        "sys.exit(f'loaded: {loaded}' if loaded else 0)\n"
+    )
+    # Measuring coverage loads modules of its own.
+    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=unmeasured)
+    assert done.returncode == 0, done.stderr
 
 
 def _without_ages(printed: str) -> str:
@@ -239,10 +270,40 @@ def test_the_data_directory_is_found_as_the_settings_say_without_loading_them(
     assert Invocation().data_directory() == load_settings().storage.data_dir
     user = tmp_path / "config" / "codetrove" / "config.yaml"
     user.parent.mkdir(parents=True)
-    for text in ("log: {level: error}\n", f"storage: {{data_dir: {tmp_path}/other}}\n"):
+    for text in (
+        "log: {level: error}\n",
+        "storage:\n  # data_dir: /not/this\n",
+        "storage: {data_dir: null}\n",
+        "storage: {data_dir: ~/mine}\n",
+        f"storage.data_dir: {tmp_path}/dotted\n",
+        f"storage: {{data_dir: {tmp_path}/other}}\n",
+    ):
         user.write_text(text, "utf-8")
         assert Invocation().data_directory() == load_settings().storage.data_dir
+    named = tmp_path / "named.yaml"
+    named.write_text(f'{{"storage": {{"data_dir": "{tmp_path}/named"}}}}', "utf-8")
+    assert Invocation(config=named).data_directory() == tmp_path / "named"
+    monkeypatch.setenv("CODETROVE_CONFIG", str(named))
+    assert Invocation().data_directory() == load_settings().storage.data_dir == tmp_path / "named"
     monkeypatch.setenv("CODETROVE_STORAGE__DATA_DIR", "~/named")
     assert Invocation().data_directory() == load_settings().storage.data_dir
     given = Invocation(data_dir=Path("here"))
     assert given.data_directory() == load_settings(None, given.overrides()).storage.data_dir
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("storage: {data_dir: here}\n", "an absolute path"),
+        ("storage: {data_dir: 5}\n", "storage.data_dir = 5"),
+        ("storage: data_dir\n", "is a group of keys"),
+        ("storage: {data_dir: /a, data_dir: /b}\n", "is given twice"),
+        (None, "does not exist"),
+    ],
+)
+def test_a_file_that_names_no_usable_data_directory_is_explained(tmp_path: Path, text: str | None, says: str) -> None:
+    config = tmp_path / "config.yaml"
+    if text is not None:
+        config.write_text(text, "utf-8")
+    with pytest.raises(SettingsError, match=says):
+        Invocation(config=config).data_directory()
