@@ -66,9 +66,13 @@ def _no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _allow_what_does_not_wait(detector: BlockBuster) -> None:
-    """Imports read files, once, when a coroutine is the first to need a module; tests would depend on their order."""
+    """Imports read files, once, when a coroutine is the first to need a module; tests would depend on their order.
+
+    What measures the coverage has a lock of its own, which threads of ours take wherever they are.
+    """
     for function in detector.functions.values():
         function.can_block_in("<frozen importlib._bootstrap>", {"_find_and_load"})
+        function.can_block_in("coverage/collector.py", {"lock_data"})
 
 
 @pytest.fixture(scope="session", autouse=True)
