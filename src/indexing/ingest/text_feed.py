@@ -149,6 +149,7 @@ class TextFeed:
         try:
             await self._queue.put(handed)
         except QueueClosed:
+            self._settled.set()  # nobody takes it any more; whoever waits is told why
             self._check()
             raise
         self.meter.hand_in_wait_seconds += monotonic() - handed.since

@@ -8,10 +8,13 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from indexing.ingest.batch_work import BatchWork
 from indexing.runtime import open_owner
 from indexing.search import SearchRequest, search
 from storage import (
+    Collected,
     Committed,
     DataDirectory,
     FileResult,
@@ -25,14 +28,13 @@ from storage import (
     open_reader,
     start_run,
 )
+from storage.faults import InjectedFault, arm
 from tests.faults import state
 from tests.faults.driver import settings_for
 
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
-
-    import pytest
 
     from indexing.ingest.job import JobReport
     from indexing.ingest.messages import FileReport, FileTask
@@ -81,6 +83,32 @@ async def test_i3_a_deletion_follows_the_addition_it_undoes_even_in_one_commit(
         await owner.feed.settled()
     assert await state.findings(data_dir) == []
     assert len(await asyncio.to_thread(state.text_ids, data_dir)) == 1
+
+
+async def test_f019_what_is_committed_after_the_index_failed_lets_nobody_wait(
+    tree: TreeFactory, data_dir: Path
+) -> None:
+    root = tree({"a.py": "alpha = 1\n"})
+    owner_context = open_owner(settings_for(data_dir))
+    owner = await owner_context.__aenter__()
+    try:
+        repository = await owner.register(root)
+        async with owner.job_for(repository) as job:
+            await job.run()
+        arm("text.apply:1:raise")
+        try:
+            await owner.feed.follow([Collected((1,), 1, more=False)])
+            with pytest.raises(InjectedFault):
+                await owner.feed.settled()
+        finally:
+            arm(None)
+        with pytest.raises(InjectedFault):
+            await owner.feed.follow([Collected((2,), 2, more=False)])
+        with pytest.raises(InjectedFault):
+            await asyncio.wait_for(owner.feed.settled(), 20)
+    finally:
+        with pytest.raises(InjectedFault):
+            await owner_context.__aexit__(None, None, None)
 
 
 async def test_i2_content_that_is_kept_for_its_grace_period_is_not_shown(
