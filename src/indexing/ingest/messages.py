@@ -1,4 +1,4 @@
-"""What passes between the owner and a worker process: frames of MessagePack, each behind its length.
+"""What passes between the owner and a worker process, in frames.
 
 A batch goes in as one frame; its reports come back as one frame a file, so that the file a worker dies on is known.
 """
@@ -13,7 +13,6 @@ import msgspec
 from indexing.sources import Rules
 from storage import Exclusion, Failure, FileVersion, Place, Stat
 
-LENGTH_BYTES = 4
 READY = b"ready"
 
 CutMode: TypeAlias = Literal["syntax", "windows"]
@@ -74,15 +73,6 @@ class WorkerSetup:
     cpu_seconds: int
     """CPU time that one file may take before the process is ended by SIGPROF"""
     zstd_level: int
-
-
-_encoder = msgspec.msgpack.Encoder()
-
-
-def encode_frame(message: object) -> bytes:
-    """Return a message as a frame."""
-    body = _encoder.encode(message)
-    return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 
 decode_batch = msgspec.msgpack.Decoder(BatchTask).decode

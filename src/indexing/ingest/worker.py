@@ -20,7 +20,8 @@ from queue import SimpleQueue
 from time import perf_counter
 from typing import TYPE_CHECKING, BinaryIO
 
-from indexing.ingest.messages import LENGTH_BYTES, READY, FileReport, decode_batch, decode_setup, encode_frame
+from indexing.frames import encode_frame, private_stdout, read_frame
+from indexing.ingest.messages import READY, FileReport, decode_batch, decode_setup
 from indexing.ingest.prepare import prepare_file
 from indexing.printable import printable
 from indexing.sources import DirectoryHandles
@@ -48,7 +49,7 @@ def main() -> None:
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     _end_with_parent()
     os.nice(_NICENESS)
-    answers = _private_stdout()
+    answers = _wide_stdout()
     frames: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_read_frames, args=(frames,), daemon=True).start()
     setup = decode_setup(frames.get())
@@ -119,25 +120,23 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _private_stdout() -> BinaryIO:
-    """Return a stream on the inherited stdout, and send whatever else prints there to stderr."""
-    private = os.dup(1)
-    os.dup2(2, 1)
+def _wide_stdout() -> BinaryIO:
+    answers = private_stdout()
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         # A user whose processes hold too much pipe memory already is refused; then it stays at 64 KiB.
         with suppress(OSError):
-            fcntl.fcntl(private, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    return os.fdopen(private, "wb")
+            fcntl.fcntl(answers, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return answers
 
 
 def _read_frames(frames: SimpleQueue[bytes]) -> None:
     stream = sys.stdin.buffer
     while True:
-        length = stream.read(LENGTH_BYTES)
-        if len(length) < LENGTH_BYTES:
+        body = read_frame(stream)
+        if body is None:
             # The parent closed the pipe or died: what is in hand is of no use to anyone.
             os._exit(0)
-        frames.put(stream.read(int.from_bytes(length, "big")))
+        frames.put(body)
 
 
 def _run() -> None:

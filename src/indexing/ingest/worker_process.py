@@ -9,7 +9,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from indexing.ingest.messages import LENGTH_BYTES, decode_report, encode_frame
+from indexing.frames import LENGTH_BYTES, encode_frame
+from indexing.ingest.messages import decode_report
 from indexing.ingest.worker_meter import WorkerMeter
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from indexing.search.vector_leg import VectorSource
     from storage import Reader, TextHits, TextIndex
 
-Pages: TypeAlias = "Callable[[LegsFound, SearchRequest, Filters], Awaitable[SearchResult | None]]"
+Pages: TypeAlias = "Callable[[Query, LegsFound, SearchRequest, Filters], Awaitable[SearchResult | None]]"
 """Makes the page as ``page`` does, elsewhere."""
 
 FIRST_LIMIT: Final = 200
@@ -55,9 +55,9 @@ async def search(
     while True:
         found = legs.found()
         if pages is None:
-            result = await catalog.read(partial(page, found=found, request=request, filters=filters))
+            result = await catalog.read(partial(page, query=query, found=found, request=request, filters=filters))
         else:
-            result = await pages(found, request, filters)
+            result = await pages(query, found, request, filters)
         if result is not None:
             return result
         await legs.widen()
@@ -97,7 +97,6 @@ class _Legs:
             self.words,
             self.near.scores,
             self.near.rows,
-            {chunk_id: chunk.cut_id for chunk_id, chunk in self.near.rows.chunks.items()},
             exhausted=self._words_exhausted and self.near.exhausted,
             can_widen=self._can_widen_words or self._can_widen_vectors,
             degraded=tuple(self._vectors.degraded) if self._vectors else (),
@@ -159,15 +158,15 @@ class _Legs:
 
 
 async def _filters(request: SearchRequest, catalog: Reader) -> Filters:
-    languages = frozenset(request.languages) or None
+    plain = Filters.without_paths(request)
     if not request.path_globs:
-        return Filters(request.repositories, languages, None, None)
+        return plain
 
     def look_up(connection: sqlite3.Connection) -> Filters:
         paths = path_filter(request.path_globs)
         assert paths is not None  # noqa: S101  (there are globs)
         cut_ids = hits.cuts_under(connection, paths.prefixes, request.repositories, paths.accepts)
         allowed = tuple(cut_ids) if len(cut_ids) <= request.max_allowed_ids else None
-        return Filters(request.repositories, languages, paths, allowed)
+        return replace(plain, paths=paths, cut_ids=allowed)
 
     return await catalog.read(look_up)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from indexing.search.parts import identifier_parts
 from indexing.search.query import Query
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from indexing.search.globs import PathFilter
+    from indexing.search.records import SearchRequest
     from storage import TextIndex
 
 NO_HITS: Final = TextHits((), exhausted=True)
@@ -44,6 +45,11 @@ class Filters:
     paths: PathFilter | None
     cut_ids: tuple[int, ...] | None
     """the cuts that ``paths`` accepts, where they are few enough to be listed"""
+
+    @classmethod
+    def without_paths(cls, request: SearchRequest) -> Self:
+        """The filters of a request but for its paths."""
+        return cls(request.repositories, frozenset(request.languages) or None, None, None)
 
     def text_query(self, clauses: tuple[TextClause, ...], cut_ids: Sequence[int] | None = None) -> TextQuery:
         """The clauses within the filters, and within ``cut_ids`` if given (which must obey them already)."""

@@ -7,14 +7,13 @@ process of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from indexing.search.fuse import Leg, fuse
 from indexing.search.join import Rows, rows_of
 from indexing.search.legs import NO_HITS
 from indexing.search.present import Found, Manner, present
-from indexing.search.query import analyse
 from indexing.search.rank import Candidate, definition_fit, rank
 from indexing.search.records import SearchResult
 from storage import TextHits, hits
@@ -49,21 +48,20 @@ class LegsFound:
     """by chunk id, of the vector leg"""
     near: Rows
     """rows of the same chunks, as far as they were read already"""
-    near_cuts: Mapping[int, int]
-    """``{chunk id: cut id}`` of the same chunks"""
     exhausted: bool
     """no leg has more to give"""
     can_widen: bool
     """some leg has more to give, and is not at its bound"""
     degraded: tuple[str, ...] = ()
     """why a leg gave nothing, or not all it could"""
+    near_cuts: Mapping[int, int] = field(default_factory=dict)
+    """``{chunk id: cut id}`` of what the vector leg found and nobody has read yet"""
 
 
 def page(
-    connection: sqlite3.Connection, found: LegsFound, request: SearchRequest, filters: Filters
+    connection: sqlite3.Connection, query: Query, found: LegsFound, request: SearchRequest, filters: Filters
 ) -> SearchResult | None:
     """Fuse, rank and present what the legs found; None where they found too little and can find more."""
-    query = analyse(request.query)
     shown = _rows(connection, found, filters).shown()
     defined = _defined(connection, found.words.names, shown)
     text, cosines = shown.only(found.words.text.scores()), shown.only(found.cosines)
@@ -92,9 +90,7 @@ def page(
 def _rows(connection: sqlite3.Connection, found: LegsFound, filters: Filters) -> Rows:
     words = found.words
     unread = {hit.chunk_id: hit.cut_id for leg in (words.text, words.names, words.paths) for hit in leg.hits}
-    if not found.near.chunks:
-        unread.update(found.near_cuts)
-    return rows_of(connection, unread, filters).merged(found.near)
+    return rows_of(connection, unread | dict(found.near_cuts), filters).merged(found.near)
 
 
 def _defined(connection: sqlite3.Connection, names: TextHits, shown: Shown) -> dict[int, tuple[Definition, ...]]:

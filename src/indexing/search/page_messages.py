@@ -1,9 +1,9 @@
-"""What passes between a daemon and its page process: frames of MessagePack, each behind its length."""
+"""What passes between a daemon and its page process, in frames."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -13,14 +13,11 @@ from indexing.search.page import LegsFound, Words
 from indexing.search.records import SearchRequest, SearchResult
 from storage import TextHit, TextHits
 
-LENGTH_BYTES: Final = 4
-
 
 class PageTask(msgspec.Struct, frozen=True, array_like=True):
     """What the legs found, and how it is to be shown. Without a path filter: that is a function."""
 
     request: SearchRequest
-    languages: tuple[str, ...] | None
     text: tuple[TextHit, ...]
     names: tuple[TextHit, ...]
     paths: tuple[TextHit, ...]
@@ -32,15 +29,14 @@ class PageTask(msgspec.Struct, frozen=True, array_like=True):
 
     def filters(self) -> Filters:
         """The filters of the search."""
-        languages = None if self.languages is None else frozenset(self.languages)
-        return Filters(self.request.repositories, languages, None, None)
+        return Filters.without_paths(self.request)
 
     def found(self) -> LegsFound:
         """What the legs found; the catalog is asked for all rows."""
         # Whether a leg is exhausted was judged already.
         legs = (TextHits(each, exhausted=True) for each in (self.text, self.names, self.paths))
         return LegsFound(
-            Words(*legs), self.cosines, Rows(), self.near_cuts, self.exhausted, self.can_widen, self.degraded
+            Words(*legs), self.cosines, Rows(), self.exhausted, self.can_widen, self.degraded, self.near_cuts
         )
 
 
@@ -58,17 +54,16 @@ class PageAnswer(msgspec.Struct, frozen=True, array_like=True):
         return replace(SearchResult.from_json(self.result), cut_ids=self.cut_ids)
 
 
-def task_of(found: LegsFound, request: SearchRequest, filters: Filters) -> PageTask:
-    """The task of making a page; ``filters`` must be without a path filter."""
+def task_of(found: LegsFound, request: SearchRequest) -> PageTask:
+    """The task of making a page; the request must be without a path filter."""
     words = found.words
     return PageTask(
         request,
-        None if filters.languages is None else tuple(filters.languages),
         tuple(words.text.hits),
         tuple(words.names.hits),
         tuple(words.paths.hits),
         dict(found.cosines),
-        dict(found.near_cuts),
+        {chunk_id: chunk.cut_id for chunk_id, chunk in found.near.chunks.items()},
         found.exhausted,
         found.can_widen,
         found.degraded,
@@ -80,12 +75,5 @@ def answer_of(result: SearchResult | None) -> PageAnswer:
     return PageAnswer() if result is None else PageAnswer(result.to_json(), result.cut_ids)
 
 
-def frame(message: object) -> bytes:
-    """A message as a frame."""
-    body = _encoder.encode(message)
-    return len(body).to_bytes(LENGTH_BYTES, "big") + body
-
-
-_encoder = msgspec.msgpack.Encoder()
 decode_task = msgspec.msgpack.Decoder(PageTask).decode
 decode_answer = msgspec.msgpack.Decoder(PageAnswer).decode

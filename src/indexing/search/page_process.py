@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 import structlog
 
+from indexing.frames import LENGTH_BYTES, encode_frame
 from indexing.search.page import page
-from indexing.search.page_messages import LENGTH_BYTES, decode_answer, frame, task_of
+from indexing.search.page_messages import decode_answer, task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from indexing.search.legs import Filters
     from indexing.search.page import LegsFound
     from indexing.search.page_messages import PageAnswer
+    from indexing.search.query import Query
     from indexing.search.records import SearchRequest, SearchResult
     from storage import Reader
 
@@ -126,16 +128,18 @@ class PageProcess:
         if self._child is not None:
             await self._child.end()
 
-    async def __call__(self, found: LegsFound, request: SearchRequest, filters: Filters) -> SearchResult | None:
+    async def __call__(
+        self, query: Query, found: LegsFound, request: SearchRequest, filters: Filters
+    ) -> SearchResult | None:
         """See ``page``; raises what that raises."""
         self._making += 1
         try:
             if filters.paths is None and (self._making > 1 or self._is_busy()):
                 with suppress(_Gone):
-                    answer = await self._asked(frame(task_of(found, request, filters)))
+                    answer = await self._asked(encode_frame(task_of(found, request)))
                     self.made += 1
                     return answer.page()
-            return await self._reader.read(partial(page, found=found, request=request, filters=filters))
+            return await self._reader.read(partial(page, query=query, found=found, request=request, filters=filters))
         finally:
             self._making -= 1
 

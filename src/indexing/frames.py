@@ -1,0 +1,30 @@
+"""What passes between a process and those it starts: frames of MessagePack, each behind its length."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO, Final
+
+import msgspec
+
+LENGTH_BYTES: Final = 4
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode_frame(message: object) -> bytes:
+    """Return a message as a frame."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+def read_frame(stream: BinaryIO) -> bytes | None:
+    """Return the body of the next frame; None at the end. Blocks."""
+    length = stream.read(LENGTH_BYTES)
+    return stream.read(int.from_bytes(length, "big")) if len(length) == LENGTH_BYTES else None
+
+
+def private_stdout() -> BinaryIO:
+    """Return a stream on the inherited stdout, and send whatever else prints there to stderr."""
+    private = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(private, "wb")
