@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 import pytest
@@ -231,16 +232,17 @@ def test_stop_leaves_a_process_alone_that_only_has_the_number(run: Run, data_dir
 def test_a_long_data_directory_has_its_socket_elsewhere(
     start: Start, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
     long = tmp_path / ("d" * 100)
-    process = start("--data-dir", str(long), "serve", "--port", "0", "--json", "--no-watch")
-    ready = when_ready(process).ready
-    assert os.path.dirname(ready["control_socket"]) == str(tmp_path / f"codetrove-{os.getuid()}")
-    assert run("--data-dir", str(long), "jobs", "list").code == 0
-    process.terminate()
-    process.communicate(timeout=30)
+    with TemporaryDirectory() as short:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+        monkeypatch.setenv("TMPDIR", short)
+        monkeypatch.setattr("tempfile.tempdir", None)
+        process = start("--data-dir", str(long), "serve", "--port", "0", "--json", "--no-watch")
+        ready = when_ready(process).ready
+        assert os.path.dirname(ready["control_socket"]) == os.path.join(short, f"codetrove-{os.getuid()}")
+        assert run("--data-dir", str(long), "jobs", "list").code == 0
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 def test_a_catalog_that_is_damaged_while_it_serves_is_made_again(

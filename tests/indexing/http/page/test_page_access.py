@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, ViewportSize, expect
 
 from tests.indexing.http.page.browsing import OpenTab, Tab
 
@@ -18,6 +18,7 @@ VIEWS = {
     "jobs": "#/jobs",
     "service": "#/service",
 }
+NARROW = ViewportSize(width=320, height=640)
 CONTROLS = {
     "button", "checkbox", "combobox", "dialog", "link", "meter", "progressbar", "searchbox", "switch", "textbox",
     "image", "img", "region", "navigation", "search", "form",
@@ -106,8 +107,31 @@ def test_all_text_stands_out_enough(open_tab: OpenTab, scheme: str) -> None:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_narrow_screen_or_a_zoomed_one_needs_no_scrolling_sideways(open_tab: OpenTab, view: str) -> None:
-    tab = open_tab(viewport={"width": 320, "height": 640})
+    tab = open_tab(viewport=NARROW)
     shown(tab, view)
+    assert_nothing_beyond(tab)
+
+
+def test_a_hit_of_a_repository_without_a_name_fits_a_narrow_screen(open_tab: OpenTab) -> None:
+    tab = open_tab(viewport=NARROW)
+    root = "/home/somebody/source/of-many/separate-repositories/shop"
+
+    def from_elsewhere(route: Route) -> None:
+        response = route.fetch()
+        answer = response.json()
+        for hit in answer["hits"]:
+            hit["root"] = root
+        route.fulfill(response=response, json=answer)
+
+    # Hits may come before the names do; the root stands in for one.
+    tab.page.route("**/repositories", lambda route: route.fulfill(json={"repositories": []}))
+    tab.page.route("**/search", from_elsewhere)
+    shown(tab, "hits")
+    expect(tab.page.locator(".hit .badge bdi").first).to_have_text(root)
+    assert_nothing_beyond(tab)
+
+
+def assert_nothing_beyond(tab: Tab) -> None:
     assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert tab.page.evaluate(BEYOND) == []
 
