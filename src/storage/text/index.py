@@ -220,11 +220,14 @@ class TextIndex:
             return sum((each.get("deletes") or {}).get("num_deleted_docs", 0) for each in meta["segments"])
 
     def close(self) -> None:
-        """Give up what was not committed, wait for merging threads, and let go of the lock. May be called again."""
+        """Give up what was not committed, stop merging, and let go of the lock. May be called again."""
         writer, self._writer = self._writer, None
         if writer is not None:
             with translated("to close"):
                 try:
+                    # What the thread that publishes merges has in hand comes first: it would go on beside the next
+                    # writer. A merge that ends later publishes nothing (``segment_updater.rs``).
+                    writer.garbage_collect_files()
                     writer.rollback()
                     writer.wait_merging_threads()
                 except RuntimeError:
