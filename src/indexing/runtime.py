@@ -192,6 +192,7 @@ async def open_owner(settings: Settings, *, watch: bool = False) -> AsyncIterato
         try:
             writer = Writer(
                 directory.catalog,
+                before_commit=lambda: _may_follow(owner),
                 after_commit=lambda results: _follow(owner, results),
                 on_full=lambda waits: owner.waits_for_room(waits) if owner is not None else None,
             )
@@ -318,6 +319,11 @@ async def _mark_clean_stop(writer: Writer, incarnation_id: int) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(CLEAN_STOP_SECONDS):
             await writer.apply(lambda connection: end_incarnation(connection, incarnation_id, now_ms=_now_ms()))
+
+
+async def _may_follow(owner: Owner | None) -> None:
+    if owner is not None:
+        await owner.feed.keeps_up()
 
 
 async def _follow(owner: Owner | None, results: Sequence[object]) -> None:

@@ -61,6 +61,7 @@ class Writer:
         self,
         catalog: Path,
         *,
+        before_commit: Callable[[], Awaitable[None]] | None = None,
         after_commit: Callable[[Sequence[Any]], Awaitable[None]] | None = None,
         on_full: Callable[[bool], None] | None = None,
         busy_timeout: float = BUSY_TIMEOUT_SECONDS,
@@ -68,11 +69,13 @@ class Writer:
     ) -> None:
         """Prepare; ``after_commit`` gets the results of a committed group in order.
 
+        ``before_commit`` may put a commit off; until it returns, changes that come join the same group.
         ``on_full`` is told when the writer begins (True) and ceases (False) to wait for room on the disk, at which it
         looks every ``room_poll`` seconds. A catalog that another process keeps locked is waited for ``busy_timeout``
         seconds.
         """
         self._catalog = catalog
+        self._before_commit = before_commit
         self._after_commit = after_commit
         self._on_full = on_full
         self._busy_timeout = busy_timeout
@@ -148,6 +151,8 @@ class Writer:
         try:
             with suppress(QueueClosed):
                 while True:
+                    if self._before_commit is not None and await self._queue.ready():
+                        await self._before_commit()
                     group = await self._queue.get_many(GROUPED_CHANGES)
                     await self._turn(group)
                     if self.commits - self._checkpointed >= CHECKPOINT_COMMITS:

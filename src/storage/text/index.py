@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -27,6 +28,7 @@ MAX_WIDENED = 20_000
 _MARKS_KEPT = 100
 """Former watermarks that may lie about: a deletion is looked for in every segment, too dear for each commit."""
 
+_SEGMENT_FILE = re.compile(r"[0-9a-f]{32}\..+")
 _SCORE_DIGITS = 5
 _PAGE = 20_000
 
@@ -229,6 +231,7 @@ class TextIndex:
                     # writer. A merge that ends later publishes nothing (``segment_updater.rs``).
                     writer.garbage_collect_files()
                     writer.rollback()
+                    _remove_unpublished(self._path)
                     writer.wait_merging_threads()
                 except RuntimeError:
                     return  # the writer died of an earlier error, and its threads with it
@@ -257,6 +260,18 @@ class TextIndex:
             .hits
         )
         return int(hits[0][0]) if hits else 0
+
+
+def _remove_unpublished(path: Path) -> None:
+    """Remove the files of segments that no commit names: those of merges that were given up can be a quarter of all.
+
+    tantivy would remove them when it is opened the next time. Only for whoever holds the lock.
+    """
+    meta = json.loads((path / "meta.json").read_bytes())
+    published = {each["segment_id"].replace("-", "") for each in meta["segments"]}
+    for file in path.iterdir():
+        if _SEGMENT_FILE.fullmatch(file.name) and file.name.partition(".")[0] not in published:
+            file.unlink(missing_ok=True)
 
 
 def _document(source: TextDocument) -> tantivy.Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from indexing.ingest.batch_work import BatchWork
+from indexing.ingest.text_feed import TextFeed
 from indexing.runtime import open_owner
 from indexing.search import SearchRequest, search
 from storage import (
@@ -83,6 +85,36 @@ async def test_i3_a_deletion_follows_the_addition_it_undoes_even_in_one_commit(
         await owner.feed.settled()
     assert await state.findings(data_dir) == []
     assert len(await asyncio.to_thread(state.text_ids, data_dir)) == 1
+
+
+async def test_nothing_is_committed_to_the_catalog_while_the_text_index_commits(
+    tree: TreeFactory, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = asyncio.Event(), threading.Event()
+    loop, commit = asyncio.get_running_loop(), TextFeed._commit
+
+    def held(self: TextFeed) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        may_end.wait(20)
+        commit(self)
+
+    async with open_owner(settings_for(data_dir)) as owner:
+        monkeypatch.setattr(TextFeed, "_commit", held)
+        repository = await owner.register(tree({"a.py": "alpha = 1\n"}))
+        async with owner.job_for(repository) as job, asyncio.TaskGroup() as group:
+            try:
+                running = group.create_task(job.run())
+                await asyncio.wait_for(begun.wait(), 20)
+                change = group.create_task(owner.writer.apply(lambda _: 7))
+                put_off = asyncio.create_task(asyncio.wait_for(owner.feed.keeps_up(), 0.2))
+                with pytest.raises(TimeoutError):
+                    await put_off
+                assert not change.done()
+            finally:
+                may_end.set()
+            assert await change == 7
+            await running
+        assert running.result().state == "succeeded"
 
 
 async def test_f019_what_is_committed_after_the_index_failed_lets_nobody_wait(

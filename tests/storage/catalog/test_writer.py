@@ -76,6 +76,26 @@ async def test_changes_that_wait_together_are_committed_together_in_order(tmp_pa
     assert groups == [[None], ["c", "a", "b"]]
 
 
+async def test_changes_that_come_while_a_commit_is_put_off_are_in_it(tmp_path: Path) -> None:
+    may_commit, asked = asyncio.Event(), asyncio.Event()
+
+    async def before_commit() -> None:
+        asked.set()
+        await may_commit.wait()
+
+    async with Writer(tmp_path / "catalog.db", before_commit=before_commit) as writer:
+        async with asyncio.TaskGroup() as group:
+            changes = [group.create_task(writer.apply(put(name))) for name in "abc"]
+            await asked.wait()
+            await asyncio.sleep(0)
+            assert writer.commits == 0
+            changes.append(group.create_task(writer.apply(put("d"))))
+            await asyncio.sleep(0)
+            may_commit.set()
+        assert [each.result() for each in changes] == ["a", "b", "c", "d"]
+        assert writer.commits == 1
+
+
 async def test_a_failing_change_undoes_itself_alone(tmp_path: Path) -> None:
     def half(connection: sqlite3.Connection) -> None:
         put("half")(connection)

@@ -148,3 +148,16 @@ def test_f102_files_that_a_killed_commit_left_do_not_stop_the_next_one(tmp_path:
     (path / "meta.json").write_bytes(before)
 
     assert delete_two() == [3, 4, 5]
+
+
+def test_a_clean_end_leaves_no_segment_that_no_commit_names(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    fill(path, 6)
+    index = TextIndex.open(path, heap_bytes=HEAP_BYTES, threads=1)
+    # As a merge that was given up leaves them.
+    for suffix in ("store", "term", "17.del"):
+        (path / f"{'0a' * 16}.{suffix}").write_bytes(b"half a merge")
+    index.close()
+    assert not list(path.glob("0a0a*"))
+    with closing(TextIndex.open_for_reading(path)) as reading:
+        assert list(reading.chunk_ids()) == list(range(1, 6))
