@@ -21,8 +21,8 @@ import structlog
 from indexing.ingest.commit_pace import commit_patience
 from indexing.ingest.stage_meters import FeedMeter
 from indexing.ingest.text_documents import documents_of_commit, documents_of_rows
+from indexing.ingest.text_watermark import judged, watermark_of
 from storage import (
-    TEXT_SCHEMA_VERSION,
     ClosableQueue,
     Collected,
     Committed,
@@ -30,8 +30,6 @@ from storage import (
     QueueClosed,
     TextIndex,
     TextIndexError,
-    Watermark,
-    judge_mark,
     last_deletion,
     reach,
 )
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from storage import Incarnation, Reader, StoredChunk
+    from storage import Incarnation, Reader, StoredChunk, Watermark
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -189,20 +187,7 @@ class TextFeed:
             return None, "" if self._incarnation.is_first else "it was missing"
         self._index = await self._in_thread(self._open_index)
         mark = await self._in_thread(self._index.watermark)
-        if mark is None:
-            return None, "" if self._incarnation.is_first else "it is without a watermark"
-        if mark.schema != TEXT_SCHEMA_VERSION:
-            return None, "it is of another layout"
-        verdict = await self._reader.run(
-            lambda connection: judge_mark(
-                connection,
-                catalog=mark.catalog,
-                incarnation=mark.incarnation,
-                chunk_id=mark.chunk_id,
-                deletion=mark.deletion,
-            )
-        )
-        return (mark, "") if verdict == "ours" else (None, f"it is {verdict}")
+        return await judged(mark, self._reader, self._incarnation)
 
     async def _start_over(self, reason: str) -> None:
         if reason:
@@ -344,15 +329,7 @@ class TextFeed:
 
     def _commit(self) -> None:
         reach("text.commit")
-        self.index.commit(
-            Watermark(
-                catalog=self._incarnation.catalog,
-                incarnation=self._incarnation.uuid,
-                chunk_id=self._applied_chunk,
-                deletion=self.applied_deletion,
-                schema=TEXT_SCHEMA_VERSION,
-            )
-        )
+        self.index.commit(watermark_of(self._incarnation, self._applied_chunk, self.applied_deletion))
         reach("text.committed")
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
