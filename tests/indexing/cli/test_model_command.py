@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from embeddings import HashingEncoder, TextKind, known_models
+from indexing.vectorize.vectorizer import Vectorizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,18 +120,25 @@ def test_an_interrupted_switch_serves_the_former_model_and_any_later_run_goes_on
     run: Run, root: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CODETROVE_EMBEDDINGS__MODEL", "auto")
-    encode = HashingEncoder.encode
+    encode, stop_soon = HashingEncoder.encode, Vectorizer.stop_soon
     texts: list[str] = []
+    stopping = asyncio.Event()
 
     async def interrupted(self: HashingEncoder, given: Sequence[str], kind: TextKind) -> Vectors:
         texts.extend(given)
         if len(texts) == 8:
             signal.raise_signal(signal.SIGINT)
-            for _ in range(4):  # the loop reads it in its next turn and calls the handler in the one after
-                await asyncio.sleep(0)
+        if len(texts) >= 8:
+            await stopping.wait()  # else all could be encoded before the command has come so far as to stop it
         return await encode(self, given, kind)
 
+    def noted(self: Vectorizer) -> None:
+        if len(texts) >= 8:
+            stopping.set()
+        stop_soon(self)
+
     monkeypatch.setattr(HashingEncoder, "encode", interrupted)
+    monkeypatch.setattr(Vectorizer, "stop_soon", noted)
     ran = run("model", "switch", "hashing-256", "--json")
     assert (ran.code, ran.json()["serves"]) == (1, False)
     assert "hashing-256 does not serve yet; any later run goes on" in ran.stderr
