@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from asyncio import StreamReader
 
 LENGTH_BYTES: Final = 4
 _encoder = msgspec.msgpack.Encoder()
@@ -21,6 +24,12 @@ def read_frame(stream: BinaryIO) -> bytes | None:
     """Return the body of the next frame; None at the end. Blocks."""
     length = stream.read(LENGTH_BYTES)
     return stream.read(int.from_bytes(length, "big")) if len(length) == LENGTH_BYTES else None
+
+
+async def next_frame(stream: StreamReader) -> bytes:
+    """Wait for the body of the next frame. Raises ``asyncio.IncompleteReadError`` at the end."""
+    length = await stream.readexactly(LENGTH_BYTES)
+    return await stream.readexactly(int.from_bytes(length, "big"))
 
 
 def private_stdout() -> BinaryIO:

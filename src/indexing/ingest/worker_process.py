@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from indexing.frames import LENGTH_BYTES, encode_frame
+from indexing.frames import encode_frame, next_frame
 from indexing.ingest.messages import decode_report
 from indexing.ingest.worker_meter import WorkerMeter
 
@@ -143,8 +143,7 @@ class WorkerProcess:
         assert stdout is not None  # noqa: S101  (it was asked for)
         try:
             async with asyncio.timeout(self._wall_seconds):
-                length = int.from_bytes(await stdout.readexactly(LENGTH_BYTES), "big")
-                return await stdout.readexactly(length)
+                return await next_frame(stdout)
         except TimeoutError as error:
             raise await self._death("no_answer") from error
         except asyncio.IncompleteReadError as error:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 import structlog
 
-from indexing.frames import LENGTH_BYTES, encode_frame
+from indexing.frames import encode_frame, next_frame
 from indexing.search.page import page
 from indexing.search.page_messages import decode_answer, task_of
 
@@ -77,8 +77,7 @@ class _Child:
         assert stdout is not None  # noqa: S101  (it was asked for)
         try:
             while True:
-                length = int.from_bytes(await stdout.readexactly(LENGTH_BYTES), "big")
-                answer = decode_answer(await stdout.readexactly(length))
+                answer = decode_answer(await next_frame(stdout))
                 waiting = self._waiting.popleft()
                 if not waiting.done():
                     waiting.set_result(answer)

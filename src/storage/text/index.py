@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import tantivy
 
@@ -218,8 +218,7 @@ class TextIndex:
     def deleted_count(self) -> int:
         """Deleted chunks that still take room and count in scores."""
         with translated("to count its deleted chunks"):
-            meta = json.loads((self._path / "meta.json").read_bytes())
-            return sum((each.get("deletes") or {}).get("num_deleted_docs", 0) for each in meta["segments"])
+            return sum((each.get("deletes") or {}).get("num_deleted_docs", 0) for each in _segments(self._path))
 
     def close(self) -> None:
         """Give up what was not committed, stop merging, and let go of the lock. May be called again."""
@@ -262,13 +261,18 @@ class TextIndex:
         return int(hits[0][0]) if hits else 0
 
 
+def _segments(path: Path) -> list[dict[str, Any]]:
+    """What tantivy says of each segment of the last commit."""
+    segments: list[dict[str, Any]] = json.loads((path / "meta.json").read_bytes())["segments"]
+    return segments
+
+
 def _remove_unpublished(path: Path) -> None:
     """Remove the files of segments that no commit names: those of merges that were given up can be a quarter of all.
 
     tantivy would remove them when it is opened the next time. Only for whoever holds the lock.
     """
-    meta = json.loads((path / "meta.json").read_bytes())
-    published = {each["segment_id"].replace("-", "") for each in meta["segments"]}
+    published = {each["segment_id"].replace("-", "") for each in _segments(path)}
     for file in path.iterdir():
         if _SEGMENT_FILE.fullmatch(file.name) and file.name.partition(".")[0] not in published:
             file.unlink(missing_ok=True)

@@ -87,10 +87,9 @@ async def test_changes_that_come_while_a_commit_is_put_off_are_in_it(tmp_path: P
         async with asyncio.TaskGroup() as group:
             changes = [group.create_task(writer.apply(put(name))) for name in "abc"]
             await asked.wait()
-            await asyncio.sleep(0)
-            assert writer.commits == 0
             changes.append(group.create_task(writer.apply(put("d"))))
-            await asyncio.sleep(0)
+            await handed_in(*changes)
+            assert writer.commits == 0
             may_commit.set()
         assert [each.result() for each in changes] == ["a", "b", "c", "d"]
         assert writer.commits == 1
