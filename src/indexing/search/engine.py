@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from indexing.search.globs import path_filter
-from indexing.search.legs import Filters, name_leg, path_leg, text_clauses, text_leg
-from indexing.search.page import LegsFound, Words, page
+from indexing.search.legs import Filters, name_leg, path_leg, text_leg
+from indexing.search.page import NOTHING, LegsFound, Words, page
 from indexing.search.query import Query, analyse
 from indexing.search.records import SearchRequest, SearchResult
 from indexing.search.vector_leg import FIRST_NEIGHBOURS, LAST_NEIGHBOURS, Neighbours, VectorLeg
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from indexing.search.vector_leg import VectorSource
-    from storage import Reader, TextHits, TextIndex
+    from storage import Reader, TextIndex
 
 Pages: TypeAlias = "Callable[[Query, LegsFound, SearchRequest, Filters], Awaitable[SearchResult | None]]"
 """Makes the page as ``page`` does, elsewhere."""
@@ -76,15 +76,13 @@ class _Legs:
         text_index: TextIndex,
         vectors: VectorSource | None,
     ) -> None:
-        self.words = Words()
+        self.words = NOTHING
         self.near = Neighbours()
         self._query = query
-        self._clauses = text_clauses(query)
         self._filters = filters
         self._catalog = catalog
         self._index = text_index
         self._limit = self._neighbours = 0
-        self._paths_known = False
         self._by_words = request.mode != "vector"
         self._vectors: VectorLeg | None = None
         alone = request.mode == "vector"
@@ -96,7 +94,6 @@ class _Legs:
         return LegsFound(
             self.words,
             self.near.scores,
-            self.near.rows,
             exhausted=self._words_exhausted and self.near.exhausted,
             can_widen=self._can_widen_words or self._can_widen_vectors,
             degraded=tuple(self._vectors.degraded) if self._vectors else (),
@@ -105,21 +102,17 @@ class _Legs:
     async def begin(self, limit: int, neighbours: int) -> None:
         """Search with every leg at once."""
         self._limit, self._neighbours = limit, neighbours
-        legs = [] if self._vectors is None else [self._widen_vectors(self._vectors)]
-        if self._by_words:
-            legs.append(self._widen_words())
-        await asyncio.gather(*legs)
+        # The vectors first: they take longest, and let the words have the interpreter meanwhile.
+        await self._widen_all(vectors=self._vectors is not None, words=self._by_words)
 
     async def widen(self) -> None:
         """Let every leg that has more go further."""
-        legs = []
-        if self._can_widen_words:
+        words, vectors = self._can_widen_words, self._can_widen_vectors
+        if words:
             self._limit = min(4 * self._limit, LAST_LIMIT)
-            legs.append(self._widen_words())
-        if self._vectors is not None and self._can_widen_vectors:
+        if vectors:
             self._neighbours = min(4 * self._neighbours, LAST_NEIGHBOURS)
-            legs.append(self._widen_vectors(self._vectors))
-        await asyncio.gather(*legs)
+        await self._widen_all(vectors=vectors, words=words)
 
     @property
     def _can_widen_words(self) -> bool:
@@ -133,28 +126,29 @@ class _Legs:
     def _words_exhausted(self) -> bool:
         return not self._by_words or (self.words.text.exhausted and self.words.names.exhausted)
 
+    async def _widen_all(self, *, vectors: bool, words: bool) -> None:
+        if vectors and words:
+            await asyncio.gather(self._widen_vectors(), self._widen_words())
+        elif vectors:
+            await self._widen_vectors()
+        elif words:
+            await self._widen_words()
+
     async def _widen_words(self) -> None:
-        # Two threads, as most of both is spent in tantivy and SQLite; more would cost more than they gain.
-        if self._paths_known:
+        self.words = await self._catalog.read(self._search_words)
+
+    async def _widen_vectors(self) -> None:
+        if self._vectors is not None:
+            self.near = await self._vectors.nearest(self._neighbours)
+
+    def _search_words(self, connection: sqlite3.Connection) -> Words:
+        filters, known = self._filters, self.words
+        return Words(
+            text_leg(self._index, self._query, filters, self._limit),
+            name_leg(self._index, self._query, filters, self._limit),
             # The files found by their paths are the same however far the other legs go.
-            self.words = await self._catalog.read(self._search_text)
-            return
-        words, paths = await asyncio.gather(
-            self._catalog.read(self._search_text), self._catalog.read(self._search_paths)
+            path_leg(connection, self._query, filters) if known is NOTHING else known.files,
         )
-        self.words, self._paths_known = replace(words, paths=paths), True
-
-    async def _widen_vectors(self, leg: VectorLeg) -> None:
-        self.near = await leg.nearest(self._neighbours)
-
-    def _search_text(self, _: sqlite3.Connection) -> Words:
-        # It needs no catalog, only a thread of those that answer.
-        index, filters = self._index, self._filters
-        text = text_leg(index, self._clauses, filters, self._limit)
-        return Words(text, name_leg(index, self._query, filters, self._limit), self.words.paths)
-
-    def _search_paths(self, connection: sqlite3.Connection) -> TextHits:
-        return path_leg(connection, self._index, self._query, self._clauses, self._filters)
 
 
 async def _filters(request: SearchRequest, catalog: Reader) -> Filters:

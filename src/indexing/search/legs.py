@@ -1,4 +1,4 @@
-"""The ways of searching: text, names of definitions, words of paths. Each gives chunk ids with scores, best first."""
+"""The ways of searching: text and names of definitions, which give chunks, and words of paths, which give files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from indexing.search.parts import identifier_parts
 from indexing.search.query import Query
-from storage import TextClause, TextField, TextHit, TextHits, TextQuery, hits
+from storage import TextClause, TextField, TextHits, TextQuery, hits
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,9 +22,6 @@ NO_HITS: Final = TextHits((), exhausted=True)
 MAX_FILES_BY_PATH: Final = 40
 MAX_CANDIDATE_FILES: Final = 300
 """Files whose paths are looked at closely; those that hold the rarest words of the query come first."""
-
-CHUNKS_BY_PATH: Final = 8
-"""Chunks looked at for each file found by its path, on average, to have the best one of each."""
 
 FIELD_WEIGHTS: Final[dict[TextField, float]] = {"code": 1.0, "parts": 1.0, "symbol": 1.0, "scope": 0.5}
 VARIANT_FIELDS: Final[tuple[TextField, ...]] = ("code", "parts")
@@ -51,11 +48,9 @@ class Filters:
         """The filters of a request but for its paths."""
         return cls(request.repositories, frozenset(request.languages) or None, None, None)
 
-    def text_query(self, clauses: tuple[TextClause, ...], cut_ids: Sequence[int] | None = None) -> TextQuery:
-        """The clauses within the filters, and within ``cut_ids`` if given (which must obey them already)."""
-        return TextQuery(
-            clauses, self.repositories, self.languages, cut_ids=self.cut_ids if cut_ids is None else cut_ids
-        )
+    def text_query(self, clauses: tuple[TextClause, ...]) -> TextQuery:
+        """The clauses within the filters."""
+        return TextQuery(clauses, self.repositories, self.languages, cut_ids=self.cut_ids)
 
 
 def text_clauses(query: Query) -> tuple[TextClause, ...]:
@@ -78,9 +73,9 @@ def name_clauses(query: Query) -> tuple[TextClause, ...]:
     return tuple(TextClause("symbol", name) for name in (*names, *sorted(query.joined)))
 
 
-def text_leg(index: TextIndex, clauses: tuple[TextClause, ...], filters: Filters, limit: int) -> TextHits:
+def text_leg(index: TextIndex, query: Query, filters: Filters, limit: int) -> TextHits:
     """The best chunks by BM25."""
-    return index.search(filters.text_query(clauses), limit)
+    return index.search(filters.text_query(text_clauses(query)), limit)
 
 
 def name_leg(index: TextIndex, query: Query, filters: Filters, limit: int) -> TextHits:
@@ -89,29 +84,7 @@ def name_leg(index: TextIndex, query: Query, filters: Filters, limit: int) -> Te
     return index.search(filters.text_query(clauses), limit) if clauses else NO_HITS
 
 
-def path_leg(
-    connection: sqlite3.Connection, index: TextIndex, query: Query, clauses: tuple[TextClause, ...], filters: Filters
-) -> TextHits:
-    """One chunk of each file whose path holds words of the query: the best by ``clauses``, else its first."""
-    scores = _path_scores(connection, query, filters)
-    if not scores:
-        return NO_HITS
-    limit = CHUNKS_BY_PATH * len(scores)
-    found = index.search(filters.text_query(clauses, cut_ids=list(scores)), limit)
-    chosen: dict[int, tuple[int, float]] = {}
-    for hit in found.hits:
-        chosen.setdefault(hit.cut_id, (hit.chunk_id, hit.score))
-    top = max((hit.score for hit in found.hits), default=1.0)
-    others = [cut_id for cut_id in scores if cut_id not in chosen]
-    firsts = hits.first_chunks(connection, others) if others else {}
-    leg = [TextHit(chunk_id, cut_id, scores[cut_id]) for cut_id, chunk_id in firsts.items()]
-    for cut_id, (chunk_id, score) in chosen.items():
-        # The text decides only between files whose paths are equally good.
-        leg.append(TextHit(chunk_id, cut_id, scores[cut_id] + 1e-3 * score / top))
-    return TextHits(tuple(leg), exhausted=True)
-
-
-def _path_scores(connection: sqlite3.Connection, query: Query, filters: Filters) -> dict[int, float]:
+def path_leg(connection: sqlite3.Connection, query: Query, filters: Filters) -> dict[int, float]:
     """By cut, for the best ``MAX_FILES_BY_PATH``: how well the best path that shows it fits the query."""
     known = hits.entries_with_path_words(connection, query.path_words)
     found = known.entries

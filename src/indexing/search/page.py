@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from indexing.search.fuse import Leg, fuse
-from indexing.search.join import Rows, rows_of
+from indexing.search.factors import definition_fit
+from indexing.search.fuse import Fusion, Leg, fuse
+from indexing.search.join import rows_of, shown_of
 from indexing.search.legs import NO_HITS
 from indexing.search.present import Found, Manner, present
-from indexing.search.rank import Candidate, definition_fit, rank
+from indexing.search.rank import Evidence, contenders, rank
 from indexing.search.records import SearchResult
 from storage import TextHits, hits
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from indexing.search.records import SearchRequest
     from storage import Definition
 
+_TEXT_DECIDES: Final = 1e-3
 LEG_WEIGHTS: Final[dict[str, float]] = {"text": 1.0, "name": 1.0, "path": 0.6, "vector": 0.5}
 
 
@@ -36,7 +38,11 @@ class Words:
 
     text: TextHits = NO_HITS
     names: TextHits = NO_HITS
-    paths: TextHits = NO_HITS
+    files: Mapping[int, float] = field(default_factory=dict)
+    """what the path leg found: score by cut id"""
+
+
+NOTHING: Final = Words()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,37 +50,30 @@ class LegsFound:
     """What all legs found so far."""
 
     words: Words
-    cosines: Mapping[int, float]
-    """by chunk id, of the vector leg"""
-    near: Rows
-    """rows of the same chunks, as far as they were read already"""
+    near: Mapping[bytes, float]
+    """what the vector leg found: cosine similarity by external id, best first"""
     exhausted: bool
     """no leg has more to give"""
     can_widen: bool
     """some leg has more to give, and is not at its bound"""
     degraded: tuple[str, ...] = ()
     """why a leg gave nothing, or not all it could"""
-    near_cuts: Mapping[int, int] = field(default_factory=dict)
-    """``{chunk id: cut id}`` of what the vector leg found and nobody has read yet"""
 
 
 def page(
     connection: sqlite3.Connection, query: Query, found: LegsFound, request: SearchRequest, filters: Filters
 ) -> SearchResult | None:
     """Fuse, rank and present what the legs found; None where they found too little and can find more."""
-    shown = _rows(connection, found, filters).shown()
-    defined = _defined(connection, found.words.names, shown)
-    text, cosines = shown.only(found.words.text.scores()), shown.only(found.cosines)
-    fusion = fuse(
-        (
-            Leg("text", text, LEG_WEIGHTS["text"]),
-            Leg("name", _name_scores(defined, query), LEG_WEIGHTS["name"]),
-            Leg("path", shown.only(found.words.paths.scores()), LEG_WEIGHTS["path"]),
-            Leg("vector", cosines, LEG_WEIGHTS["vector"]),
-        )
-    )
-    candidates = _candidates(fusion.scores, text, cosines, shown, defined)
-    ranked = rank(candidates, query, request.k, max_hits_a_file=request.max_hits_per_file)
+    joined = _joined(connection, found, filters)
+    while True:
+        shown = joined.shown
+        fusion, evidence = _fused(found.words, joined, query, _defined(connection, found.words.names, shown))
+        contending = contenders(evidence, shown, query, request.k)
+        rows, wrong = rows_of(connection, shown, [each.chunk_id for each in contending])
+        if not wrong:
+            break
+        joined = joined._replace(shown=shown.without(wrong))
+    ranked = rank(contending, rows, query, request.k, max_hits_a_file=request.max_hits_per_file)
     full = len(ranked) >= request.k
     if not full and found.can_widen:
         return None
@@ -83,19 +82,40 @@ def page(
         present(Found(ranked, fusion, shown.places), connection, manner),
         complete=full or found.exhausted,
         degraded=found.degraded,
-        cut_ids=tuple(dict.fromkeys(each.best.chunk.cut_id for each in ranked)),
+        cut_ids=tuple(dict.fromkeys(each.chunk.cut_id for each in ranked)),
     )
 
 
-def _rows(connection: sqlite3.Connection, found: LegsFound, filters: Filters) -> Rows:
+class _Joined(NamedTuple):
+    """What the legs found, by the ids of the catalog."""
+
+    shown: Shown
+    cosines: Mapping[int, float]
+    """by chunk id"""
+    leads: Mapping[int, int]
+    """For each file found by its path the chunk that stands for it: the best one that the words found, else the
+    nearest, else the first."""
+
+
+def _joined(connection: sqlite3.Connection, found: LegsFound, filters: Filters) -> _Joined:
     words = found.words
-    unread = {hit.chunk_id: hit.cut_id for leg in (words.text, words.names, words.paths) for hit in leg.hits}
-    return rows_of(connection, unread | dict(found.near_cuts), filters).merged(found.near)
+    known = hits.chunks_under(connection, list(found.near)) if found.near else {}
+    cosines = {known[external_id][0]: cosine for external_id, cosine in found.near.items() if external_id in known}
+    cuts = {hit.chunk_id: hit.cut_id for leg in (words.text, words.names) for hit in leg.hits}
+    cuts |= dict(known.values())
+    # The first of a file is the best one: what comes later must not replace it.
+    leads = {cut_id: chunk_id for chunk_id, cut_id in reversed(cuts.items()) if cut_id in words.files}
+    others = words.files.keys() - leads.keys()
+    if others:
+        firsts = hits.first_chunks(connection, others)
+        leads |= firsts
+        cuts |= {chunk_id: cut_id for cut_id, chunk_id in firsts.items()}
+    return _Joined(shown_of(connection, cuts, filters), cosines, leads)
 
 
 def _defined(connection: sqlite3.Connection, names: TextHits, shown: Shown) -> dict[int, tuple[Definition, ...]]:
     """The definitions in the chunks that the name leg found, of those that are shown."""
-    wanted = [hit.chunk_id for hit in names.hits if hit.chunk_id in shown.chunks]
+    wanted = [hit.chunk_id for hit in names.hits if hit.chunk_id in shown.cuts]
     return hits.definitions_in(connection, wanted) if wanted else {}
 
 
@@ -104,24 +124,24 @@ def _name_scores(defined: Mapping[int, Sequence[Definition]], query: Query) -> d
     return {chunk_id: fit for chunk_id, fit in fits.items() if fit > 0}
 
 
-def _candidates(
-    fused: Mapping[int, float],
-    text: Mapping[int, float],
-    cosines: Mapping[int, float],
-    shown: Shown,
-    defined: Mapping[int, tuple[Definition, ...]],
-) -> list[Candidate]:
-    least = min(cosines.values(), default=0.0)
-    spread = (max(cosines.values(), default=0.0) - least) or 1.0
-    chunks, places = shown.chunks, shown.places
-    return [
-        Candidate(
-            chunk := chunks[chunk_id],
-            places[chunk.cut_id][0],
-            score,
-            text.get(chunk_id, 0.0),
-            defined.get(chunk_id, ()),
-            (cosines[chunk_id] - least) / spread if chunk_id in cosines else 0.0,
+def _fused(
+    words: Words, joined: _Joined, query: Query, defined: Mapping[int, tuple[Definition, ...]]
+) -> tuple[Fusion, Evidence]:
+    shown, leads = joined.shown, joined.leads
+    text, cosines = shown.only(words.text.scores()), shown.only(joined.cosines)
+    best_text = max(text.values(), default=1.0)
+    # The text decides only between files whose paths are equally good.
+    paths = {
+        leads[cut_id]: score + _TEXT_DECIDES * text.get(leads[cut_id], 0.0) / best_text
+        for cut_id, score in words.files.items()
+        if leads.get(cut_id) in shown.cuts
+    }
+    fusion = fuse(
+        (
+            Leg("text", text, LEG_WEIGHTS["text"]),
+            Leg("name", _name_scores(defined, query), LEG_WEIGHTS["name"]),
+            Leg("path", paths, LEG_WEIGHTS["path"]),
+            Leg("vector", cosines, LEG_WEIGHTS["vector"]),
         )
-        for chunk_id, score in fused.items()
-    ]
+    )
+    return fusion, Evidence(fusion.scores, text, cosines, defined)

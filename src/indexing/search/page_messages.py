@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from indexing.search.join import Rows
 from indexing.search.legs import Filters
 from indexing.search.page import LegsFound, Words
 from indexing.search.records import SearchRequest, SearchResult
@@ -20,9 +19,8 @@ class PageTask(msgspec.Struct, frozen=True, array_like=True):
     request: SearchRequest
     text: tuple[TextHit, ...]
     names: tuple[TextHit, ...]
-    paths: tuple[TextHit, ...]
-    cosines: dict[int, float]
-    near_cuts: dict[int, int]
+    files: dict[int, float]
+    near: dict[bytes, float]
     exhausted: bool
     can_widen: bool
     degraded: tuple[str, ...]
@@ -32,12 +30,10 @@ class PageTask(msgspec.Struct, frozen=True, array_like=True):
         return Filters.without_paths(self.request)
 
     def found(self) -> LegsFound:
-        """What the legs found; the catalog is asked for all rows."""
+        """What the legs found."""
         # Whether a leg is exhausted was judged already.
-        legs = (TextHits(each, exhausted=True) for each in (self.text, self.names, self.paths))
-        return LegsFound(
-            Words(*legs), self.cosines, Rows(), self.exhausted, self.can_widen, self.degraded, self.near_cuts
-        )
+        words = Words(TextHits(self.text, exhausted=True), TextHits(self.names, exhausted=True), self.files)
+        return LegsFound(words, self.near, self.exhausted, self.can_widen, self.degraded)
 
 
 class PageAnswer(msgspec.Struct, frozen=True, array_like=True):
@@ -61,9 +57,8 @@ def task_of(found: LegsFound, request: SearchRequest) -> PageTask:
         request,
         tuple(words.text.hits),
         tuple(words.names.hits),
-        tuple(words.paths.hits),
-        dict(found.cosines),
-        {chunk_id: chunk.cut_id for chunk_id, chunk in found.near.chunks.items()},
+        dict(words.files),
+        dict(found.near),
         found.exhausted,
         found.can_widen,
         found.degraded,

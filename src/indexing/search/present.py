@@ -47,15 +47,19 @@ def present(found: Found, connection: sqlite3.Connection, manner: Manner) -> tup
     """The hits. One whose text went away since it was found is left out. Reads catalog and disk."""
     if not found.ranked:
         return ()
-    files = hits.packed_files(connection, {each.best.chunk.cut_id for each in found.ranked})
-    kept = [each for each in found.ranked if each.best.chunk.cut_id in files]
+    files = hits.packed_files(connection, {each.chunk.cut_id for each in found.ranked})
     texts = {cut_id: file.text() for cut_id, file in files.items()}
-    signatures = signatures_in(files, (each.best.chunk for each in kept))
+    kept = [
+        _at_its_words(each, texts[each.chunk.cut_id], connection, manner.words)
+        if found.fusion.places(each.chunk_id).keys() == {"path"}
+        else each
+        for each in found.ranked
+        if each.chunk.cut_id in files
+    ]
+    signatures = signatures_in(files, (each.chunk for each in kept))
     stale = _stale(kept, files) if manner.check_disk else {}
     highlighter = Highlighter(manner.words)
-    bodies = [
-        texts[each.best.chunk.cut_id][each.start_byte : each.end_byte].decode("utf-8", "replace") for each in kept
-    ]
+    bodies = [texts[each.chunk.cut_id][each.start_byte : each.end_byte].decode("utf-8", "replace") for each in kept]
     snippets = highlighter.snippets(
         [(body, each.start_line) for body, each in zip(bodies, kept, strict=True)], manner.snippet_lines
     )
@@ -65,9 +69,9 @@ def present(found: Found, connection: sqlite3.Connection, manner: Manner) -> tup
             found,
             text=body,
             snippet=snippet,
-            signature=signatures.get(each.best.chunk.chunk_id, ""),
-            sha256=files[each.best.chunk.cut_id].sha256,
-            stale=stale.get(each.best.place.entry_id),
+            signature=signatures.get(each.chunk.chunk_id, ""),
+            sha256=files[each.chunk.cut_id].sha256,
+            stale=stale.get(each.place.entry_id),
         )
         for each, body, snippet in zip(kept, bodies, snippets, strict=True)
     )
@@ -91,13 +95,31 @@ def signatures_in(files: Mapping[int, hits.PackedFile], chunks: Iterable[FoundCh
     return signatures
 
 
+def _at_its_words(ranked: Ranked, text: bytes, connection: sqlite3.Connection, words: Mapping[str, float]) -> Ranked:
+    """A hit that was found by its path alone, shown at the chunk of the file that holds most of the words."""
+    lower = text.lower()
+    wanted = [(word.encode("utf-8", "replace"), weight) for word, weight in words.items()]
+
+    def held(chunk: FoundChunk) -> float:
+        return sum(weight for word, weight in wanted if lower.find(word, chunk.start_byte, chunk.end_byte) >= 0)
+
+    best = max(hits.chunks_of_cut(connection, ranked.chunk.cut_id), key=held, default=ranked.chunk)
+    return ranked._replace(
+        chunk=best,
+        start_line=best.start_line,
+        end_line=best.end_line,
+        start_byte=best.start_byte,
+        end_byte=best.end_byte,
+    )
+
+
 def _stale(ranked: Sequence[Ranked], files: Mapping[int, hits.PackedFile]) -> dict[int, bool]:
     """By entry, for those that are on disk."""
     stale: dict[int, bool] = {}
     for each in ranked:
-        place = each.best.place
+        place = each.place
         if place.in_worktree and place.entry_id not in stale:
-            stale[place.entry_id] = is_stale(place, files[each.best.chunk.cut_id].sha256)
+            stale[place.entry_id] = is_stale(place, files[each.chunk.cut_id].sha256)
     return stale
 
 
@@ -111,7 +133,7 @@ def _hit(
     sha256: bytes,
     stale: bool | None,
 ) -> Hit:
-    chunk, place = ranked.best.chunk, ranked.best.place
+    chunk, place = ranked.chunk, ranked.place
     path, exact = printable_path(place.path)
     others = [each for each in found.places[chunk.cut_id] if each.snapshot == place.snapshot and each != place]
     return Hit(
@@ -132,8 +154,8 @@ def _hit(
         snippet=snippet,
         scores=Scores(
             round(ranked.score, 6),
-            round(ranked.best.fusion, 6),
-            found.fusion.places(chunk.chunk_id),
+            round(ranked.fusion, 6),
+            found.fusion.places(ranked.chunk_id),
             _told(ranked.factors),
         ),
         indexed_hash=sha256.hex(),

@@ -69,8 +69,7 @@ class LegPlace(NamedTuple):
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class SnippetLine:
+class SnippetLine(NamedTuple):
     """One line of a snippet."""
 
     number: int

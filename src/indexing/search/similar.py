@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from indexing.search.errors import BadRequest, NoVectorsMade, VectorSearchUnavailable
-from indexing.search.fuse import Fusion, Leg, fuse
+from indexing.search.fuse import Leg, fuse
+from indexing.search.join import rows_of, shown_of
 from indexing.search.legs import Filters
 from indexing.search.present import Found, Manner, present, printable_path
-from indexing.search.rank import Candidate, Ranked
+from indexing.search.rank import Ranked
 from indexing.search.records import MAX_FILTERS, MAX_K, SearchResult, SimilarResult
 from indexing.search.vector_leg import LAST_NEIGHBOURS, Neighbours, VectorSearch, VectorSource, neighbours_of
 from storage import VectorStoreError, hits
@@ -65,25 +67,20 @@ async def search_similar(request: SimilarRequest, *, catalog: Reader, vectors: V
     filters = Filters(request.repositories, frozenset(request.languages) or None, None, None)
     limit = max(FIRST_LIMIT, 2 * request.k)
     while True:
-        near = await _nearest(vectors, vector, limit, catalog, filters)
-        shown = near.rows.shown()
-        cosines = shown.only(near.scores)
-        cosines.pop(source.chunk_id, None)
-        full = len(cosines) >= request.k
-        if full or near.exhausted or limit >= LAST_NEIGHBOURS:
+        near = await _nearest(vectors, vector, limit, filters)
+        last = near.exhausted or limit >= LAST_NEIGHBOURS
+        show = partial(_shown, near=near, source=source.chunk_id, request=request, filters=filters, last=last)
+        found = await catalog.read(show)
+        if found is not None:
             break
         limit = min(4 * limit, LAST_NEIGHBOURS)
-    ranked, fusion = _ranked(cosines, shown, request.k)
-    manner = Manner({}, request.snippet_lines, check_disk=request.check_disk)
-    of_ranked = Found(ranked, fusion, shown.places)
-    found = await catalog.read(lambda connection: present(of_ranked, connection, manner))
     waiting = (f"vectors: {vectors.waiting:,} of {vectors.chunks:,} chunks have none yet",) if vectors.waiting else ()
     return SimilarResult(
         printable_path(request.path)[0],
         source.start_line,
         source.end_line,
         source.symbol,
-        SearchResult(found, complete=full or near.exhausted, degraded=waiting),
+        replace(found, degraded=waiting),
     )
 
 
@@ -118,20 +115,42 @@ async def _vector_of(vectors: VectorSearch, chunk: FoundChunk, piece: bytes) -> 
     return vector
 
 
-async def _nearest(vectors: VectorSearch, vector: Vectors, limit: int, catalog: Reader, filters: Filters) -> Neighbours:
+async def _nearest(vectors: VectorSearch, vector: Vectors, limit: int, filters: Filters) -> Neighbours:
     try:
-        return await neighbours_of(vectors.collection, vector, limit, catalog, filters)
+        return await neighbours_of(vectors.collection, vector, limit, filters)
     except VectorStoreError as error:
         raise VectorSearchUnavailable(f"vectors: store unavailable: {error}") from error
 
 
-def _ranked(cosines: Mapping[int, float], shown: Shown, k: int) -> tuple[list[Ranked], Fusion]:
+def _shown(
+    connection: sqlite3.Connection,
+    near: Neighbours,
+    source: int,
+    request: SimilarRequest,
+    filters: Filters,
+    *,
+    last: bool,
+) -> SearchResult | None:
+    """The best ``k`` neighbours of the chunk ``source``; None where they are too few, unless these are the ``last``."""
+    known = hits.chunks_under(connection, list(near.scores))
+    shown = shown_of(connection, dict(known.values()), filters).without({source})
+    rows, wrong = rows_of(connection, shown, shown.cuts)
+    shown = shown.without(wrong)
+    cosines = shown.only({known[id][0]: cosine for id, cosine in near.scores.items() if id in known})
+    full = len(cosines) >= request.k
+    if not full and not last:
+        return None
+    manner = Manner({}, request.snippet_lines, check_disk=request.check_disk)
+    page = Found(_ranked(cosines, rows, shown, request.k), fuse([Leg("vector", cosines)]), shown.places)
+    return SearchResult(present(page, connection, manner), complete=full or near.exhausted)
+
+
+def _ranked(cosines: Mapping[int, float], rows: Mapping[int, FoundChunk], shown: Shown, k: int) -> list[Ranked]:
     """The best ``k``; ties by repository, path and line, never by row id."""
     ranked = []
     for chunk_id, cosine in cosines.items():
-        chunk = shown.chunks[chunk_id]
-        candidate = Candidate(chunk, shown.places[chunk.cut_id][0], cosine)
+        chunk = rows[chunk_id]
         span = chunk.start_line, chunk.end_line, chunk.start_byte, chunk.end_byte
-        ranked.append(Ranked(candidate, cosine, {}, *span))
-    ranked.sort(key=lambda each: (-each.score, each.best.place.repository, each.best.place.path, each.start_line))
-    return ranked[:k], fuse([Leg("vector", cosines)])
+        ranked.append(Ranked(chunk_id, shown.place(chunk_id), cosine, chunk, cosine, {}, *span))
+    ranked.sort(key=lambda each: (-each.score, each.place.repository, each.place.path, each.start_line))
+    return ranked[:k]

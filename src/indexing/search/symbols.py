@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from indexing.search.errors import BadRequest
+from indexing.search.factors import WRONG_CASE_FIT, match_of, place_penalty
 from indexing.search.present import printable_path, signatures_in
 from indexing.search.query import QueriedName, queried_name
-from indexing.search.rank import WRONG_CASE_FIT, match_of, place_penalty
 from indexing.search.records import MAX_K, SymbolHit, SymbolResult
 from indexing.sources.paths import display
 from storage import Definition, FoundChunk, PlaceShown, TextClause, TextQuery, hits

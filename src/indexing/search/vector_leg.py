@@ -9,13 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from indexing.search.errors import NoVectorsMade, VectorSearchUnavailable
-from indexing.search.join import Rows, with_places
 from indexing.vectorize.embedded_text import embedded_text
 from storage import FoundChunk, VectorStoreError, hits
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from embeddings import Encoder
     from indexing.search.legs import Filters
     from storage import Collection, Reader, Vectors
@@ -64,10 +61,8 @@ VectorSource: TypeAlias = VectorSearch | NoVectors
 class Neighbours:
     """What the vector leg found."""
 
-    scores: Mapping[int, float] = field(default_factory=dict)
-    """cosine similarity by chunk id"""
-    rows: Rows = field(default_factory=Rows)
-    """of the same chunks"""
+    scores: Mapping[bytes, float] = field(default_factory=dict)
+    """cosine similarity by external id, best first; the catalog need not know all of them"""
     exhausted: bool = True
     """nothing else passes the filters"""
 
@@ -106,7 +101,7 @@ class VectorLeg:
             )
 
     async def nearest(self, limit: int) -> Neighbours:
-        """The nearest ``limit`` chunks and all that tie with the last; ones that the catalog does not know left out.
+        """The nearest ``limit`` chunks and all that tie with the last.
 
         Raises ``VectorSearchUnavailable`` if the leg is alone and cannot answer.
         """
@@ -123,8 +118,12 @@ class VectorLeg:
         return Neighbours()
 
     async def _nearest(self, vectors: VectorSearch, limit: int) -> Neighbours:
-        if self._vector is None:
-            (self._vector, self._allowed) = await asyncio.gather(self._encoded(vectors), self._allowed_ids(vectors))
+        cut_ids = self._filters.cut_ids
+        if self._vector is None and cut_ids is None:
+            self._vector = await self._encoded(vectors)
+        elif self._vector is None and cut_ids is not None:
+            encoding, listing = self._encoded(vectors), self._allowed_ids(vectors, cut_ids)
+            (self._vector, self._allowed) = await asyncio.gather(encoding, listing)
         if self._vector is None:
             self._fail("the model gives no usable vector for this query")
             return Neighbours()
@@ -132,7 +131,6 @@ class VectorLeg:
             vectors.collection,
             self._vector,
             limit,
-            self._catalog,
             self._filters,
             allowed_ids=self._allowed,
             only_similar=not self._alone,
@@ -143,11 +141,9 @@ class VectorLeg:
             return None
         return usable((await vectors.encoder.encode([self._query], "query"))[0])
 
-    async def _allowed_ids(self, vectors: VectorSearch) -> list[bytes] | None:
-        """The chunks that a path filter allows; None where there is none, or it allows too many to be listed."""
-        if self._filters.cut_ids is None:
-            return None
-        cut_ids, limit = self._filters.cut_ids, vectors.collection.max_allowed_ids
+    async def _allowed_ids(self, vectors: VectorSearch, cut_ids: Sequence[int]) -> list[bytes] | None:
+        """The chunks that a path filter allows; None where it allows too many to be listed."""
+        limit = vectors.collection.max_allowed_ids
         return await self._catalog.read(lambda connection: hits.external_ids_of(connection, cut_ids, limit))
 
     def _note(self, reason: str) -> None:
@@ -164,26 +160,18 @@ async def neighbours_of(
     collection: Collection,
     vector: Vectors,
     limit: int,
-    catalog: Reader,
     filters: Filters,
     *,
     allowed_ids: Sequence[bytes] | None = None,
     only_similar: bool = False,
 ) -> Neighbours:
-    """The nearest chunks that the catalog knows; ``only_similar`` ones have a positive cosine."""
+    """The nearest chunks; ``only_similar`` ones have a positive cosine."""
     found = await collection.search(
         vector, limit, repositories=filters.repositories, languages=filters.languages, allowed_ids=allowed_ids
     )
     near = [hit for hit in found.hits if hit.score > 0] if only_similar else found.hits
-
-    def rows(connection: sqlite3.Connection) -> tuple[dict[bytes, FoundChunk], Rows]:
-        known = hits.chunks_under(connection, [hit.id for hit in near])
-        return known, with_places(connection, known.values(), filters)
-
-    known, of_known = await catalog.read(rows)
     return Neighbours(
-        {known[hit.id].chunk_id: round(float(hit.score), _COSINE_DIGITS) for hit in near if hit.id in known},
-        of_known,
+        {hit.id: round(float(hit.score), _COSINE_DIGITS) for hit in near},
         exhausted=found.exhausted or len(near) < len(found.hits),
     )
 

@@ -174,17 +174,17 @@ def chunks_by_id(connection: sqlite3.Connection, chunk_ids: Collection[int]) -> 
     return {chunk.chunk_id: chunk for chunk in _read_chunks(rows)}
 
 
-def chunks_under(connection: sqlite3.Connection, external_ids: Sequence[bytes]) -> dict[bytes, FoundChunk]:
-    """The rows of chunks by external id; ids that the catalog does not know are absent."""
+def chunks_under(connection: sqlite3.Connection, external_ids: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
+    """Chunk and cut by external id; ids that the catalog does not know are absent."""
     # One parameter however many there are: JSON has no bytes, and every number of placeholders is another statement.
-    ((places, rows),) = connection.execute(
-        "WITH RECURSIVE wanted (at) AS"  # noqa: S608  (no value goes into it)
+    ((found,),) = connection.execute(
+        "WITH RECURSIVE wanted (at) AS"
         " (SELECT 1 WHERE length(?1) > 0 UNION ALL SELECT at + 16 FROM wanted WHERE at + 16 <= length(?1))"
-        f" SELECT json_group_array(at / 16), json_group_array(json_array({_CHUNK}))"
+        " SELECT json_group_array(json_array(at / 16, chunk_id, cut_id))"
         " FROM wanted CROSS JOIN chunks ON external_id = substr(?1, at, 16)",
         (b"".join(external_ids),),
     )
-    return {external_ids[place]: chunk for place, chunk in zip(json.loads(places), _read_chunks(rows), strict=True)}
+    return {external_ids[place]: (chunk_id, cut_id) for place, chunk_id, cut_id in json.loads(found)}
 
 
 def external_ids_of(connection: sqlite3.Connection, cut_ids: Collection[int], limit: int) -> list[bytes] | None:

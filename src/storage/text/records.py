@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -47,8 +47,7 @@ class Watermark:
     schema: int = TEXT_SCHEMA_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class TextClause:
+class TextClause(NamedTuple):
     """One wanted term: it raises the score of chunks that hold it, and is never parsed as a query.
 
     The text goes through the tokenizer of its field, so that one clause of several words becomes several terms.

@@ -31,6 +31,9 @@ LONGEST_ROW: Final = 1.001
 _GATHER_BELOW = 0.5
 """Share of wanted rows below which copying them together is cheaper than scoring all."""
 
+_MANY = 1024
+"""Rows that are scored exactly without a closer look at coarse scores before."""
+
 _SAMPLE_ROWS = 8192
 """Scores among which the least that the ``k`` best can have is looked for before all are compared with it."""
 
@@ -49,7 +52,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """First-pass scores of the wanted rows of one matrix."""
+    """First scores of the wanted rows of one matrix."""
 
     rows: Rows
     scores: NDArray[np.float32]
@@ -58,6 +61,13 @@ class Scanned:
     """(m,) indices into ``rows``; None when all were scored in their order"""
     wanted: int
     """how many rows are"""
+    margin: float
+    """how much a score can be off, either way"""
+
+    def from_(self, floor: float) -> Places:
+        """Which rows can have a score of at least ``floor``."""
+        found = np.flatnonzero(self.scores >= max(floor - self.margin, LEAST))
+        return found if self.places is None else self.places[found]
 
 
 def query_of(unit: NDArray[np.float64]) -> Query:
@@ -76,32 +86,35 @@ def scan(rows: Rows, wanted: Mask, query: Query) -> Scanned:
     """Score the wanted rows, or more cheaply all of them where most are wanted."""
     count = int(np.count_nonzero(wanted))
     if not count:
-        return Scanned(rows, np.empty(0, np.float32), None, 0)
+        return Scanned(rows, np.empty(0, np.float32), None, 0, query.error)
     if count < _GATHER_BELOW * len(rows):
-        places = np.flatnonzero(wanted)
-        return Scanned(rows, first_pass(rows[places], query), places, count)
+        return scan_places(rows, np.flatnonzero(wanted), query)
     scores = first_pass(rows, query)
     if count < len(rows):
         scores[~wanted] = -np.inf
-    return Scanned(rows, scores, None, count)
+    return Scanned(rows, scores, None, count, query.error)
+
+
+def scan_places(rows: Rows, places: Places, query: Query) -> Scanned:
+    """Score some rows."""
+    return Scanned(rows, first_pass(rows[places], query), places, len(places), query.error)
 
 
 def best(scanned: Sequence[Scanned], k: int, query: Query) -> list[tuple[Places, NDArray[np.float64]]]:
     """For each scanned matrix the places and exact scores of rows that can be among the ``k`` best or tie with them."""
-    nothing = np.empty(0, np.intp), np.empty(0, np.float64)
     if k < 1:
-        return [nothing for _ in scanned]
-    # Both the k-th best and whatever comes above it may be off.
-    floor = kth_best([each.scores for each in scanned], k) - 2 * query.error
-    result = []
-    for each in scanned:
-        if not each.wanted:
-            result.append(nothing)
-            continue
-        found = np.flatnonzero(each.scores >= max(floor, LEAST))
-        places = found if each.places is None else each.places[found]
-        result.append((places, exact_scores(each.rows[places], query.exact)))
-    return result
+        return [(np.empty(0, np.intp), np.empty(0, np.float64)) for _ in scanned]
+    floor = _least_of_best(scanned, k)
+    near = [each.from_(floor) for each in scanned]
+    if sum(map(len, near)) > _MANY and any(each.margin > query.error for each in scanned):
+        # Exact scores of so many cost more than a closer look at what was scored coarsely.
+        closer = [
+            scan_places(each.rows, places, query) if each.margin > query.error else each
+            for each, places in zip(scanned, near, strict=True)
+        ]
+        floor = _least_of_best(closer, k)
+        near = [each.from_(floor) for each in closer]
+    return [(places, exact_scores(each.rows[places], query.exact)) for each, places in zip(scanned, near, strict=True)]
 
 
 def first_pass(rows: Rows, query: Query) -> NDArray[np.float32]:
@@ -111,11 +124,15 @@ def first_pass(rows: Rows, query: Query) -> NDArray[np.float32]:
     return np.asarray(numkong.cdist(query.half, rows, "dot"), np.float32).reshape(-1)
 
 
-def kth_best(scores: Sequence[NDArray[np.float32]], k: int) -> float:
-    """The k-th greatest of all scores; -inf where there are not so many."""
-    largest = max(scores, key=len, default=np.empty(0, np.float32))
-    floor = _kth(largest[:_SAMPLE_ROWS], k)
-    return _kth(np.concatenate([each[each >= floor] for each in scores]), k) if scores else floor
+def _least_of_best(scanned: Sequence[Scanned], k: int) -> float:
+    """What the k-th greatest of all scores is at least, once they are exact; -inf where there are not so many."""
+    largest = max(scanned, key=lambda each: each.scores.size, default=None)
+    if largest is None:
+        return -np.inf
+    floor = _kth(largest.scores[:_SAMPLE_ROWS], k) - largest.margin
+    # Whatever is left out here is at most ``floor``, and so many are not.
+    least = [each.scores[each.scores >= floor + each.margin] - np.float32(each.margin) for each in scanned]
+    return max(floor, _kth(np.concatenate(least), k))
 
 
 def _kth(scores: NDArray[np.float32], k: int) -> float:

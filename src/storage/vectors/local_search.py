@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from storage.vectors.local_base import Base
-from storage.vectors.local_coarse import WANTED_ABOVE, CoarseScanned, coarse_scan, narrowed
+from storage.vectors.local_coarse import WANTED_ABOVE, coarse_scan
 from storage.vectors.local_scan import Mask, Places, Query, Scanned, best, first_pass, scan
 from storage.vectors.local_shard import Shard
 from storage.vectors.records import VectorHits
@@ -39,8 +39,6 @@ class _Gathered:
     scanned: list[Scanned] = field(default_factory=list)
     finders: list[_Finder] = field(default_factory=list)
     """of each scanned matrix"""
-    coarse: list[tuple[CoarseScanned, _Finder]] = field(default_factory=list)
-    """matrices that are to be scanned where they can hold one of the best"""
     exact: list[tuple[Places, NDArray[np.float64], _Finder]] = field(default_factory=list)
     """what has exact scores already"""
     matching: int = 0
@@ -53,11 +51,6 @@ class _Gathered:
     def cut(self, k: int, query: Query) -> VectorHits:
         """The ``k`` best and all that tie with the last of them."""
         exact = list(self.exact)
-        # Every bound that is known helps to leave out rows, so these come after all others.
-        for scanned, (_, finder) in zip(
-            narrowed([each for each, _ in self.coarse], self.scanned, k, query), self.coarse, strict=True
-        ):
-            self.add(scanned, finder)
         for (places, scores), finder in zip(best(self.scanned, k, query), self.finders, strict=True):
             exact.append((places, scores, finder))
         scores = np.concatenate([np.empty(0, np.float64), *(each[1] for each in exact)])
@@ -123,14 +116,14 @@ def _search_base(
     count = int(np.count_nonzero(flat))
     gathered.matching += count
     if shard.coarse is not None and count >= WANTED_ABOVE * len(flat):
-        gathered.coarse.append((coarse_scan(base.flat_rows, shard.coarse, flat, query), finder))
+        gathered.add(coarse_scan(base.flat_rows, shard.coarse, flat, query), finder)
     else:
         gathered.add(scan(base.flat_rows, flat, query), finder)
 
 
 def _add_rows(gathered: _Gathered, rows: Rows, ids: list[bytes], query: Query) -> None:
     gathered.matching += len(ids)
-    gathered.add(Scanned(rows, first_pass(rows, query), None, len(ids)), _delta_finder(ids, 0))
+    gathered.add(Scanned(rows, first_pass(rows, query), None, len(ids), query.error), _delta_finder(ids, 0))
 
 
 def _base_finder(base: Base, first: int) -> _Finder:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from random import Random
+from typing import NamedTuple
+from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
@@ -10,11 +12,13 @@ from hypothesis import strategies as st
 
 from indexing.search.english import STOP_WORDS, variants
 from indexing.search.errors import BadRequest
+from indexing.search.factors import FACTORS, definition_factor, place_factors
 from indexing.search.fuse import Leg, fuse
 from indexing.search.globs import path_filter
+from indexing.search.join import Shown
 from indexing.search.legs import path_score, promising
-from indexing.search.query import QueriedName, analyse
-from indexing.search.rank import MAX_MERGED_LINES, Candidate, definition_factor, place_factors, rank
+from indexing.search.query import QueriedName, Query, analyse
+from indexing.search.rank import MAX_MERGED_LINES, MERGED_SHARE, Evidence, Ranked, contenders, rank
 from indexing.search.records import MAX_HITS_A_FILE, SnippetLine
 from indexing.search.snippet import Highlighter
 from storage import Definition, FoundChunk, PlaceShown, Stat
@@ -24,10 +28,30 @@ def place(path: str = "a.py", *, language: str = "python", flags: frozenset[str]
     return PlaceShown(1, "r", b"/r", "main", True, path.encode(), language, flags, Stat(1, 2, 3, 4))
 
 
-def candidate(number: int, path: str = "a.py", *, fusion: float = 1.0, line: int | None = None) -> Candidate:
+class Candidate(NamedTuple):
+    """A chunk that was found."""
+
+    chunk: FoundChunk
+    place: PlaceShown
+    fusion: float
+
+
+def candidate(
+    number: int, path: str = "a.py", *, fusion: float = 1.0, line: int | None = None, symbol: str = ""
+) -> Candidate:
     start = number * 100 if line is None else line
-    chunk = FoundChunk(number, 1, start * 10, start * 10 + 90, start, start + 8, "", "", "")
+    chunk = FoundChunk(number, crc32(path.encode()), start * 10, start * 10 + 90, start, start + 8, symbol, "", "")
     return Candidate(chunk, place(path), fusion)
+
+
+def ranked(found: list[Candidate], query: Query, limit: int, *, all_contend: bool = False) -> list[Ranked]:
+    """The page of some chunks; with ``all_contend`` none is left out before its row is looked at."""
+    chunks = {each.chunk.chunk_id: each.chunk for each in found}
+    shown = Shown(
+        {number: chunk.cut_id for number, chunk in chunks.items()}, {each.chunk.cut_id: (each.place,) for each in found}
+    )
+    evidence = Evidence({each.chunk.chunk_id: each.fusion for each in found})
+    return rank(contenders(evidence, shown, query, 10**6 if all_contend else limit), chunks, query, limit)
 
 
 class TestQuery:
@@ -114,11 +138,11 @@ class TestFusion:
 
 class TestRank:
     def test_the_order_is_by_score_then_repository_path_and_line(self) -> None:
-        found = rank([candidate(3, "b.py"), candidate(1, "c.py"), candidate(2, "a.py")], analyse("x y"), 10)
-        assert [each.best.place.path for each in found] == [b"a.py", b"b.py", b"c.py"]
+        found = ranked([candidate(3, "b.py"), candidate(1, "c.py"), candidate(2, "a.py")], analyse("x y"), 10)
+        assert [each.place.path for each in found] == [b"a.py", b"b.py", b"c.py"]
 
     def test_a_file_gives_few_hits_and_the_later_ones_count_less(self) -> None:
-        found = rank([candidate(number) for number in range(1, 9)], analyse("x y"), 10)
+        found = ranked([candidate(number) for number in range(1, 9)], analyse("x y"), 10)
         assert len(found) == MAX_HITS_A_FILE
         assert [each.factors.get("repeat", 1.0) for each in found] == [1.0, 0.5, 0.25]
 
@@ -128,15 +152,15 @@ class TestRank:
             row = FoundChunk(number, 1, number * 100, number * 100 + 100, first, first + lines - 1, "", "", "")
             return Candidate(row, place(), 1.0 / number)
 
-        (merged,) = rank([chunk(1, 10), chunk(2, 10)], analyse("x y"), 10)
+        (merged,) = ranked([chunk(1, 10), chunk(2, 10)], analyse("x y"), 10)
         assert (merged.start_line, merged.end_line, merged.start_byte, merged.end_byte) == (1, 20, 100, 300)
-        assert merged.best.chunk.chunk_id == 1
-        assert len(rank([chunk(1, MAX_MERGED_LINES), chunk(2, MAX_MERGED_LINES)], analyse("x y"), 10)) == 2
+        assert merged.chunk_id == merged.chunk.chunk_id == 1
+        assert len(ranked([chunk(1, MAX_MERGED_LINES), chunk(2, MAX_MERGED_LINES)], analyse("x y"), 10)) == 2
 
     def test_several_good_chunks_lift_their_file(self) -> None:
         crowd = [candidate(number, "many.py", fusion=0.9) for number in range(1, 5)]
-        found = rank([candidate(9, "one.py", fusion=1.0), *crowd], analyse("x y"), 10)
-        assert found[0].best.place.path == b"many.py"
+        found = ranked([candidate(9, "one.py", fusion=1.0), *crowd], analyse("x y"), 10)
+        assert found[0].place.path == b"many.py"
 
     def test_a_definition_counts_more_in_the_case_that_was_asked_for(self) -> None:
         exact, other = (Definition(1, name, "class", "", 1, 2) for name in ("Session", "session"))
@@ -153,22 +177,44 @@ class TestRank:
         assert set(place_factors(place("examples/a.md", language="markdown", flags=flags))) == {
             "test", "vendored", "generated", "aside", "prose",
         }  # fmt: skip
-        assert "test" not in place_factors(place(flags=frozenset({"test"})), wants_tests=True)
+        assert "test" not in place_factors(place(flags=frozenset({"test"})), analyse("tests of it"))
         assert place_factors(place("src/example.py")) == {}
 
     @settings(max_examples=60)
     @given(st.integers(0, 10_000), st.integers(1, 6))
     def test_a_short_page_is_the_beginning_of_a_long_one(self, seed: int, limit: int) -> None:
-        random = Random(seed)
-        found = [
-            candidate(number, f"{random.randint(1, 6)}.py", fusion=random.random() ** 2, line=random.randint(1, 30) * 5)
+        found = self.some(Random(seed))
+        assert ranked(found, analyse("x y"), limit) == ranked(found, analyse("x y"), 1_000)[:limit]
+
+    @settings(max_examples=60)
+    @given(st.integers(0, 10_000), st.integers(1, 9))
+    def test_what_does_not_contend_would_change_nothing(self, seed: int, limit: int) -> None:
+        found, query = self.some(Random(seed)), analyse("open file")
+        assert ranked(found, query, limit) == ranked(found, query, limit, all_contend=True)
+
+    def test_most_of_what_is_far_worse_does_not_contend(self) -> None:
+        found = [candidate(number, f"{number}.py", fusion=1.0 / number) for number in range(1, 101)]
+        shown = Shown({n: n for n in range(1, 101)}, {n: (each.place,) for n, each in enumerate(found, 1)})
+        evidence = Evidence({each.chunk.chunk_id: each.fusion for each in found})
+        contending = contenders(evidence, shown, analyse("x y"), 10)
+        assert [each.chunk_id for each in contending[:10]] == list(range(1, 11))
+        assert len(contending) <= 10 * (1 + FACTORS.symbol_words) / MERGED_SHARE * (1 + FACTORS.coherence)
+
+    @staticmethod
+    def some(random: Random) -> list[Candidate]:
+        return [
+            candidate(
+                number,
+                f"{random.randint(1, 6)}.py",
+                fusion=random.random() ** 2,
+                line=random.randint(1, 30) * 5,
+                symbol=random.choice(["", "", "open_file", "close"]),
+            )
             for number in range(40)
         ]
-        query = analyse("x y")
-        assert rank(found, query, limit) == rank(found, query, 1_000)[:limit]
 
     def test_nothing_gives_nothing(self) -> None:
-        assert rank([], analyse("x"), 10) == []
+        assert ranked([], analyse("x"), 10) == []
 
 
 class TestPathScore:
