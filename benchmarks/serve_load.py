@@ -30,18 +30,22 @@ class Client:
 
     def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Return status and answer."""
+        status, read = self._exchange(method, path, body)
+        return status, json.loads(read) if read else None
+
+    def search(self, query: str, mode: str) -> tuple[float, Any]:
+        """Return the seconds from the request to the last byte of its answer, and the answer."""
+        before = time.perf_counter()
+        status, read = self._exchange("POST", "/search", {"query": query, "mode": mode})
+        taken = time.perf_counter() - before
+        assert status == http.client.OK, read
+        return taken, json.loads(read)
+
+    def _exchange(self, method: str, path: str, body: object) -> tuple[int, bytes]:
         content = None if body is None else json.dumps(body)
         self._connection.request(method, path, content, self._headers)
         answer = self._connection.getresponse()
-        read = answer.read()
-        return answer.status, json.loads(read) if read else None
-
-    def search(self, query: str, mode: str) -> tuple[float, Any]:
-        """Return the seconds that a search took, and its answer."""
-        before = time.perf_counter()
-        status, answer = self.request("POST", "/search", {"query": query, "mode": mode})
-        assert status == http.client.OK, answer
-        return time.perf_counter() - before, answer
+        return answer.status, answer.read()
 
     def wait_until_warm(self) -> None:
         """Search until vectors take part."""

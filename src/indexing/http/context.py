@@ -55,8 +55,8 @@ class ServiceContext:
             await self.watching.refresh()
 
 
-def context_of(request: Request) -> ServiceContext:
-    """Return the context that `create_app` was given."""
+async def context_of(request: Request) -> ServiceContext:
+    """Return the context that `create_app` was given. Asynchronous, as a plain dependency is run in another thread."""
     return cast("ServiceContext", request.app.state.context)
 
 

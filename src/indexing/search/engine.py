@@ -135,20 +135,31 @@ class _Legs:
             await self._widen_words()
 
     async def _widen_words(self) -> None:
-        self.words = await self._catalog.read(self._search_words)
+        if self._vectors is not None or self.words is not NOTHING:
+            # Beside the vectors a third thread would cost more than it gains.
+            self.words = await self._catalog.read(self._search_words)
+            return
+        words, files = await asyncio.gather(
+            self._catalog.read(self._search_chunks), self._catalog.read(self._search_files)
+        )
+        self.words = replace(words, files=files)
 
     async def _widen_vectors(self) -> None:
         if self._vectors is not None:
             self.near = await self._vectors.nearest(self._neighbours)
 
     def _search_words(self, connection: sqlite3.Connection) -> Words:
-        filters, known = self._filters, self.words
-        return Words(
-            text_leg(self._index, self._query, filters, self._limit),
-            name_leg(self._index, self._query, filters, self._limit),
-            # The files found by their paths are the same however far the other legs go.
-            path_leg(connection, self._query, filters) if known is NOTHING else known.files,
-        )
+        # The files found by their paths are the same however far the other legs go.
+        files = self._search_files(connection) if self.words is NOTHING else self.words.files
+        return replace(self._search_chunks(connection), files=files)
+
+    def _search_chunks(self, _: sqlite3.Connection) -> Words:
+        # It needs no catalog, only a thread of those that answer.
+        index, query, filters = self._index, self._query, self._filters
+        return Words(text_leg(index, query, filters, self._limit), name_leg(index, query, filters, self._limit))
+
+    def _search_files(self, connection: sqlite3.Connection) -> dict[int, float]:
+        return path_leg(connection, self._query, self._filters)
 
 
 async def _filters(request: SearchRequest, catalog: Reader) -> Filters:

@@ -41,6 +41,16 @@ class CoarseRows:
     """at least the length of what rounding took from any row"""
 
 
+@dataclass(frozen=True, slots=True)
+class CoarseQuery:
+    """A query, rounded in the same way."""
+
+    numbers: NDArray[np.int8]
+    """(1, dimension)"""
+    step: np.float32
+    error: float
+
+
 def coarse_bytes(rows: int, dimension: int) -> int:
     """How much memory the copy of so many rows takes."""
     return rows * (dimension + np.dtype(np.float32).itemsize)
@@ -56,21 +66,27 @@ def coarse_rows(rows: Rows) -> CoarseRows:
     return CoarseRows(numbers, steps, error)
 
 
-def coarse_scan(rows: Rows, coarse: CoarseRows, wanted: Mask, query: Query) -> Scanned:
+def coarse_query(query: Query) -> CoarseQuery:
+    """Round a query as rows are rounded."""
+    numbers, steps, errors = _rounded(query.exact[None, :].astype(np.float32))
+    return CoarseQuery(numbers, steps[0], float(errors[0]))
+
+
+def coarse_scan(rows: Rows, coarse: CoarseRows, wanted: Mask, query: CoarseQuery) -> Scanned:
     """Scores of the wanted rows by the copy.
 
     With x and r for query and row, y and s for what they were rounded to: x·r - y·s = y·(r - s) + (x - y)·r, which is
     no more than ``|y| |r - s| + |x - y| |r|`` (Cauchy-Schwarz).
     """
-    numbers, steps, errors = _rounded(query.exact[None, :].astype(np.float32))
-    moved = float(errors[0])
-    scores = np.asarray(numkong.cdist(numbers, coarse.numbers, "dot", out_dtype="float32"), np.float32).reshape(-1)
+    scores = np.asarray(numkong.cdist(query.numbers, coarse.numbers, "dot", out_dtype="float32"), np.float32).reshape(
+        -1
+    )
     scores *= coarse.steps
-    scores *= steps[0]
+    scores *= query.step
     count = int(np.count_nonzero(wanted))
     if count < len(wanted):
         scores[~wanted] = -np.inf
-    margin = coarse.error * (1 + moved) + LONGEST_ROW * moved + SCORE_ROUNDING + _SUM_ROUNDING
+    margin = coarse.error * (1 + query.error) + LONGEST_ROW * query.error + SCORE_ROUNDING + _SUM_ROUNDING
     return Scanned(rows, scores, None, count, margin)
 
 

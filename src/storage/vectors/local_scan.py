@@ -102,7 +102,7 @@ def scan_places(rows: Rows, places: Places, query: Query) -> Scanned:
 
 def best(scanned: Sequence[Scanned], k: int, query: Query) -> list[tuple[Places, NDArray[np.float64]]]:
     """For each scanned matrix the places and exact scores of rows that can be among the ``k`` best or tie with them."""
-    if k < 1:
+    if k < 1 or not scanned:
         return [(np.empty(0, np.intp), np.empty(0, np.float64)) for _ in scanned]
     floor = _least_of_best(scanned, k)
     near = [each.from_(floor) for each in scanned]
@@ -114,7 +114,9 @@ def best(scanned: Sequence[Scanned], k: int, query: Query) -> list[tuple[Places,
         ]
         floor = _least_of_best(closer, k)
         near = [each.from_(floor) for each in closer]
-    return [(places, exact_scores(each.rows[places], query.exact)) for each, places in zip(scanned, near, strict=True)]
+    rows = np.concatenate([each.rows[places] for each, places in zip(scanned, near, strict=True)])
+    ends = np.cumsum([len(places) for places in near])
+    return list(zip(near, np.split(exact_scores(rows, query.exact), ends[:-1]), strict=True))
 
 
 def first_pass(rows: Rows, query: Query) -> NDArray[np.float32]:
@@ -126,9 +128,7 @@ def first_pass(rows: Rows, query: Query) -> NDArray[np.float32]:
 
 def _least_of_best(scanned: Sequence[Scanned], k: int) -> float:
     """What the k-th greatest of all scores is at least, once they are exact; -inf where there are not so many."""
-    largest = max(scanned, key=lambda each: each.scores.size, default=None)
-    if largest is None:
-        return -np.inf
+    largest = max(scanned, key=lambda each: each.scores.size)
     floor = _kth(largest.scores[:_SAMPLE_ROWS], k) - largest.margin
     # Whatever is left out here is at most ``floor``, and so many are not.
     least = [each.scores[each.scores >= floor + each.margin] - np.float32(each.margin) for each in scanned]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from storage.vectors.local_base import Base
-from storage.vectors.local_coarse import WANTED_ABOVE, coarse_scan
+from storage.vectors.local_coarse import WANTED_ABOVE, CoarseQuery, coarse_query, coarse_scan
 from storage.vectors.local_scan import Mask, Places, Query, Scanned, best, first_pass, scan
 from storage.vectors.local_shard import Shard
 from storage.vectors.records import VectorHits
@@ -36,6 +36,7 @@ _Finder: TypeAlias = "Callable[[Places], list[bytes]]"
 class _Gathered:
     """What is found in all repositories, before the ``k`` best of it are known."""
 
+    query: Query
     scanned: list[Scanned] = field(default_factory=list)
     finders: list[_Finder] = field(default_factory=list)
     """of each scanned matrix"""
@@ -48,10 +49,10 @@ class _Gathered:
         self.scanned.append(scanned)
         self.finders.append(finder)
 
-    def cut(self, k: int, query: Query) -> VectorHits:
+    def cut(self, k: int) -> VectorHits:
         """The ``k`` best and all that tie with the last of them."""
         exact = list(self.exact)
-        for (places, scores), finder in zip(best(self.scanned, k, query), self.finders, strict=True):
+        for (places, scores), finder in zip(best(self.scanned, k, self.query), self.finders, strict=True):
             exact.append((places, scores, finder))
         scores = np.concatenate([np.empty(0, np.float64), *(each[1] for each in exact)])
         # Ids are made for those alone that stay: there may be thousands of others.
@@ -65,24 +66,25 @@ class _Gathered:
 
 def search_all(shards: Sequence[Shard], query: Query, k: int, languages: frozenset[str] | None) -> VectorHits:
     """Search all vectors of the languages in some repositories."""
-    gathered = _Gathered()
+    gathered = _Gathered(query)
+    asked = coarse_query(query)
     for shard in shards:
         if shard.base is not None:
-            _search_base(gathered, shard, shard.base, query, k=k, languages=languages)
+            _search_base(gathered, shard, shard.base, asked, k=k, languages=languages)
         for delta in shard.deltas:
             codes = delta.codes(languages)
             for number, block in enumerate(delta.blocks):
                 scanned = scan(block.rows[: block.used], block.wanted(codes), query)
                 gathered.matching += scanned.wanted
                 gathered.add(scanned, _delta_finder(delta.ids, number * len(block.rows)))
-    return gathered.cut(k, query)
+    return gathered.cut(k)
 
 
 def search_allowed(
     shards: Sequence[Shard], query: Query, k: int, languages: frozenset[str] | None, allowed: Sequence[bytes]
 ) -> VectorHits:
     """Search among the allowed ids alone, exactly; no two of them may be alike."""
-    gathered = _Gathered()
+    gathered = _Gathered(query)
     packed = pack_ids(allowed)
     for shard in shards:
         base = shard.base
@@ -93,18 +95,19 @@ def search_allowed(
             codes = base.codes(languages)
             if codes is not None:
                 here[here] = codes[base.languages[numbers[here]]]
-            _add_rows(gathered, base.take(numbers[here]), unpack_ids(packed[here]), query)
+            _add_rows(gathered, base.take(numbers[here]), unpack_ids(packed[here]))
         for delta in shard.deltas:
             held = {id: found for id in allowed if (found := delta.get(id)) is not None} if delta.row_of else {}
             kept = [id for id in held if languages is None or held[id][1] in languages]
             if kept:
-                _add_rows(gathered, np.stack([held[id][0] for id in kept]), kept, query)
-    return gathered.cut(k, query)
+                _add_rows(gathered, np.stack([held[id][0] for id in kept]), kept)
+    return gathered.cut(k)
 
 
 def _search_base(
-    gathered: _Gathered, shard: Shard, base: Base, query: Query, *, k: int, languages: frozenset[str] | None
+    gathered: _Gathered, shard: Shard, base: Base, asked: CoarseQuery, *, k: int, languages: frozenset[str] | None
 ) -> None:
+    query = gathered.query
     codes = base.codes(languages)
     wanted = shard.base_alive if codes is None else shard.base_alive & codes[base.languages]
     in_graph = base.manifest.graph_rows
@@ -116,12 +119,13 @@ def _search_base(
     count = int(np.count_nonzero(flat))
     gathered.matching += count
     if shard.coarse is not None and count >= WANTED_ABOVE * len(flat):
-        gathered.add(coarse_scan(base.flat_rows, shard.coarse, flat, query), finder)
+        gathered.add(coarse_scan(base.flat_rows, shard.coarse, flat, asked), finder)
     else:
         gathered.add(scan(base.flat_rows, flat, query), finder)
 
 
-def _add_rows(gathered: _Gathered, rows: Rows, ids: list[bytes], query: Query) -> None:
+def _add_rows(gathered: _Gathered, rows: Rows, ids: list[bytes]) -> None:
+    query = gathered.query
     gathered.matching += len(ids)
     gathered.add(Scanned(rows, first_pass(rows, query), None, len(ids), query.error), _delta_finder(ids, 0))
 

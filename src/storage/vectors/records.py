@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from storage.errors import VectorsRefused
 
@@ -79,8 +79,7 @@ class VectorBatch:
             raise VectorsRefused(f"the id {doubled.hex()!r} is in the batch twice; give each id once")
 
 
-@dataclass(frozen=True, slots=True)
-class VectorHit:
+class VectorHit(NamedTuple):
     """A vector near the query."""
 
     id: bytes

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.vectors import VectorBatch, VectorHits, local_scan
-from storage.vectors.local_coarse import coarse_bytes, coarse_rows, coarse_scan
+from storage.vectors.local_coarse import coarse_bytes, coarse_query, coarse_rows, coarse_scan
 from storage.vectors.local_collection import LocalCollection
 from storage.vectors.local_copying import SEARCHES_BEFORE
 from storage.vectors.local_scan import best, query_of, scan
@@ -31,7 +31,7 @@ R1 = frozenset({"r1"})
 @given(seed=st.integers(0, 10_000), dimension=st.sampled_from([3, 16, 384, 1024, 3072]))
 def test_every_exact_score_lies_between_its_bounds(seed: int, dimension: int, *, sparse: bool) -> None:
     rows, unit = made(seed, 64, dimension, sparse=sparse)
-    scanned = coarse_scan(rows, coarse_rows(rows), np.ones(len(rows), np.bool_), query_of(unit))
+    scanned = coarse_scan(rows, coarse_rows(rows), np.ones(len(rows), np.bool_), coarse_query(query_of(unit)))
     exact = exact_scores(rows, unit)
     assert (np.abs(scanned.scores - exact) <= scanned.margin).all()
     assert scanned.margin < 0.1
@@ -43,7 +43,7 @@ def test_bounds_hold_where_all_numbers_are_rounded_by_half_a_step() -> None:
     unit = np.zeros(256)
     unit[1:] = 1.0
     unit /= np.linalg.norm(unit)
-    scanned = coarse_scan(rows, coarse_rows(rows), np.ones(2, np.bool_), query_of(unit))
+    scanned = coarse_scan(rows, coarse_rows(rows), np.ones(2, np.bool_), coarse_query(query_of(unit)))
     exact = exact_scores(rows, unit)
     assert (np.abs(scanned.scores - exact) <= scanned.margin).all()
 
@@ -64,7 +64,7 @@ def test_no_row_among_the_best_of_copied_and_other_matrices_is_lost(
     wanted = np.random.default_rng(seed + 1).random(len(rows)) < share
     lots = np.array_split(np.arange(len(rows)), parts)
     others = [scan(rows[lots[0]], wanted[lots[0]], query)]
-    coarse = [coarse_scan(rows[lot], coarse_rows(rows[lot]), wanted[lot], query) for lot in lots[1:]]
+    coarse = [coarse_scan(rows[lot], coarse_rows(rows[lot]), wanted[lot], coarse_query(query)) for lot in lots[1:]]
     with patch.object(local_scan, "_MANY", many):
         found = best([*others, *coarse], k, query)
     kept = np.concatenate([lot[places] for lot, (places, _) in zip(lots, found, strict=True)])
