@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -21,12 +20,11 @@ import structlog
 from indexing.ingest.commit_pace import commit_patience
 from indexing.ingest.stage_meters import FeedMeter
 from indexing.ingest.text_documents import documents_of_commit, documents_of_rows
+from indexing.ingest.text_lots import Lot, lots_of
 from indexing.ingest.text_watermark import judged, watermark_of
 from storage import (
     ClosableQueue,
     Collected,
-    Committed,
-    NewChunks,
     QueueClosed,
     TextIndex,
     TextIndexError,
@@ -43,20 +41,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-QUEUED_COMMITS = 4
+QUEUED_LOTS = 4
 """More wait for a whole turn and its commit before their own, and nothing is faster for it."""
 CHUNKS_A_PAGE = 2_000
 CHUNKS_A_TURN = 1_000
 CHUNKS_A_COMMIT = 600
 """So many are committed at once, however soon: a commit of 900 takes 0.2 s."""
 ROOM_POLL_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Handed:
-    change: NewChunks | Collected
-    since: float
-    """``monotonic`` at its commit"""
 
 
 class TextFeed:
@@ -81,7 +72,7 @@ class TextFeed:
         self._heap_bytes = heap_bytes
         self._index_threads = threads
         self._on_searchable = on_searchable
-        self._queue: ClosableQueue[_Handed] = ClosableQueue(QUEUED_COMMITS)
+        self._queue: ClosableQueue[Lot] = ClosableQueue(QUEUED_LOTS)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="text-index")
         self._task: asyncio.Task[None] | None = None
         self._index: TextIndex | None = None
@@ -108,7 +99,7 @@ class TextFeed:
 
     @property
     def waiting(self) -> int:
-        """Commits of the catalog that wait for their turn."""
+        """Lots of changes that wait for their turn."""
         return self._queue.qsize()
 
     async def __aenter__(self) -> Self:
@@ -132,13 +123,8 @@ class TextFeed:
     async def follow(self, results: Sequence[object]) -> None:
         """Take over what a group of catalog commits added and removed; waits while the index lags behind."""
         since = monotonic()
-        for result in results:
-            changes = result if isinstance(result, list) else [result]
-            for change in changes:
-                if isinstance(change, Committed) and change.added is not None and change.added.chunks:
-                    await self._put(_Handed(change.added, since))
-                elif isinstance(change, Collected) and change.chunk_ids:
-                    await self._put(_Handed(change, since))
+        for lot in lots_of(results, since):
+            await self._put(lot)
 
     async def settled(self) -> None:
         """Wait until everything handed in so far is findable."""
@@ -152,12 +138,12 @@ class TextFeed:
         """
         await self._between_commits.wait()
 
-    async def _put(self, handed: _Handed) -> None:
+    async def _put(self, lot: Lot) -> None:
         self._handed_in += 1
         self._settled.clear()
         began = monotonic()
         try:
-            await self._queue.put(handed)
+            await self._queue.put(lot)
         except QueueClosed:
             self._settled.set()  # nobody takes it any more; whoever waits is told why
             self._check()
@@ -246,18 +232,18 @@ class TextFeed:
         if deadline is not None:
             await self._commit_and_tell()
 
-    async def _next(self, deadline: float | None) -> list[_Handed] | None:
+    async def _next(self, deadline: float | None) -> list[Lot] | None:
         """Return what has been handed in, nothing at the deadline, None when there will be no more."""
         with suppress(TimeoutError):
             async with asyncio.timeout(None if deadline is None else max(0.0, deadline - monotonic())):
                 if not await self._queue.ready():
                     return None
-        group: list[_Handed] = []
+        group: list[Lot] = []
         chunks = 0
         # No more than the commit of the first can wait for.
         while chunks < CHUNKS_A_TURN and not self._queue.empty():
             group.append(self._queue.get_nowait())
-            chunks += len(group[-1].change.chunks) if isinstance(group[-1].change, NewChunks) else 0
+            chunks += group[-1].chunks
         return group
 
     async def _commit_and_tell(self) -> None:
@@ -307,9 +293,9 @@ class TextFeed:
         free = os.statvfs(self._path.parent)
         return free.f_bavail * free.f_frsize < self._heap_bytes
 
-    def _apply(self, group: Sequence[_Handed]) -> None:
+    def _apply(self, group: Sequence[Lot]) -> None:
         began = monotonic()
-        for change in (handed.change for handed in group):
+        for change in (change for lot in group for change in lot.changes):
             reach("text.apply")
             if isinstance(change, Collected):
                 self.index.delete(change.chunk_ids)
