@@ -48,7 +48,7 @@ def write_config(tmp_path: Path) -> WriteConfig:
 def test_without_any_source_the_defaults_hold(tmp_path: Path) -> None:
     settings = load_settings()
     assert settings == Settings()
-    assert settings.indexing.worker_batch_size == 16
+    assert settings.indexing.worker_batch_size == 64
     assert settings.storage.data_dir.is_relative_to(tmp_path / "home")
 
 

@@ -51,9 +51,9 @@ class IndexingSettings(Group):
         description="Whether several worker processes cut files at the same time; false is one process, one batch.",
     )
     concurrent_workers: Count = Field(2, ge=1, le=64, description="Worker processes while enable_parallel is true.")
-    worker_batch_size: Count = Field(16, ge=1, le=1024, description="Most files that a worker is given at once.")
+    worker_batch_size: Count = Field(64, ge=1, le=1024, description="Most files that a worker is given at once.")
     worker_batch_bytes: Count = Field(
-        MIB // 2, ge=64 * 1024, le=256 * MIB, description="Most bytes of files that a worker is given at once."
+        MIB // 4, ge=64 * 1024, le=256 * MIB, description="Most bytes of files that a worker is given at once."
     )
     queue_batches: Count = Field(
         8, ge=1, le=256, description="Batches that wait for a worker before discovery has to wait."
