@@ -10,25 +10,25 @@ import msgspec
 if TYPE_CHECKING:
     from asyncio import StreamReader
 
-LENGTH_BYTES: Final = 4
+_LENGTH_BYTES: Final = 4
 _encoder = msgspec.msgpack.Encoder()
 
 
 def encode_frame(message: object) -> bytes:
     """Return a message as a frame."""
     body = _encoder.encode(message)
-    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+    return len(body).to_bytes(_LENGTH_BYTES, "big") + body
 
 
 def read_frame(stream: BinaryIO) -> bytes | None:
     """Return the body of the next frame; None at the end. Blocks."""
-    length = stream.read(LENGTH_BYTES)
-    return stream.read(int.from_bytes(length, "big")) if len(length) == LENGTH_BYTES else None
+    length = stream.read(_LENGTH_BYTES)
+    return stream.read(int.from_bytes(length, "big")) if len(length) == _LENGTH_BYTES else None
 
 
 async def next_frame(stream: StreamReader) -> bytes:
     """Wait for the body of the next frame. Raises ``asyncio.IncompleteReadError`` at the end."""
-    length = await stream.readexactly(LENGTH_BYTES)
+    length = await stream.readexactly(_LENGTH_BYTES)
     return await stream.readexactly(int.from_bytes(length, "big"))
 
 

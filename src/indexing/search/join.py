@@ -40,6 +40,13 @@ class Shown:
         )
 
 
+def known_of(connection: sqlite3.Connection, near: Mapping[bytes, float]) -> tuple[dict[int, float], dict[int, int]]:
+    """Scores by external id as ``{chunk id: score}`` and ``{chunk id: cut id}``, of those that the catalog knows."""
+    known = hits.chunks_under(connection, list(near)) if near else {}
+    scores = {known[external_id][0]: score for external_id, score in near.items() if external_id in known}
+    return scores, dict(known.values())
+
+
 def shown_of(connection: sqlite3.Connection, found: Mapping[int, int], filters: Filters) -> Shown:
     """Which chunks are shown, of ``{chunk id: cut id}``."""
     accepts = None if filters.paths is None else filters.paths.accepts

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from indexing.search.factors import definition_fit
 from indexing.search.fuse import Fusion, Leg, fuse
-from indexing.search.join import rows_of, shown_of
+from indexing.search.join import known_of, rows_of, shown_of
 from indexing.search.legs import NO_HITS
 from indexing.search.present import Found, Manner, present
 from indexing.search.rank import Evidence, contenders, rank
@@ -99,10 +99,8 @@ class _Joined(NamedTuple):
 
 def _joined(connection: sqlite3.Connection, found: LegsFound, filters: Filters) -> _Joined:
     words = found.words
-    known = hits.chunks_under(connection, list(found.near)) if found.near else {}
-    cosines = {known[external_id][0]: cosine for external_id, cosine in found.near.items() if external_id in known}
-    cuts = {hit.chunk_id: hit.cut_id for leg in (words.text, words.names) for hit in leg.hits}
-    cuts |= dict(known.values())
+    cosines, near_cuts = known_of(connection, found.near)
+    cuts = {hit.chunk_id: hit.cut_id for leg in (words.text, words.names) for hit in leg.hits} | near_cuts
     # The first of a file is the best one: what comes later must not replace it.
     leads = {cut_id: chunk_id for chunk_id, cut_id in reversed(cuts.items()) if cut_id in words.files}
     others = words.files.keys() - leads.keys()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from indexing.search.errors import BadRequest, NoVectorsMade, VectorSearchUnavailable
 from indexing.search.fuse import Leg, fuse
-from indexing.search.join import rows_of, shown_of
+from indexing.search.join import known_of, rows_of, shown_of
 from indexing.search.legs import Filters
 from indexing.search.present import Found, Manner, present, printable_path
 from indexing.search.rank import Ranked
@@ -132,11 +132,11 @@ def _shown(
     last: bool,
 ) -> SearchResult | None:
     """The best ``k`` neighbours of the chunk ``source``; None where they are too few, unless these are the ``last``."""
-    known = hits.chunks_under(connection, list(near.scores))
-    shown = shown_of(connection, dict(known.values()), filters).without({source})
+    known, cuts = known_of(connection, near.scores)
+    shown = shown_of(connection, cuts, filters).without({source})
     rows, wrong = rows_of(connection, shown, shown.cuts)
     shown = shown.without(wrong)
-    cosines = shown.only({known[id][0]: cosine for id, cosine in near.scores.items() if id in known})
+    cosines = shown.only(known)
     full = len(cosines) >= request.k
     if not full and not last:
         return None
