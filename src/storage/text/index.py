@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import tantivy
 
@@ -18,6 +17,7 @@ from storage.text.layout import register_tokenizers, schema, words_of_code
 from storage.text.merging import let_merges_yield
 from storage.text.queries import build_query
 from storage.text.records import TextDocument, TextHit, TextHits, TextQuery, Watermark
+from storage.text.segments import published_segments, settle_merges
 
 MIN_HEAP_BYTES_PER_THREAD = 15_000_000
 """tantivy refuses less."""
@@ -28,7 +28,6 @@ MAX_WIDENED = 20_000
 _MARKS_KEPT = 100
 """Former watermarks that may lie about: a deletion is looked for in every segment, too dear for each commit."""
 
-_SEGMENT_FILE = re.compile(r"[0-9a-f]{32}\..+")
 _SCORE_DIGITS = 5
 _PAGE = 20_000
 
@@ -218,7 +217,8 @@ class TextIndex:
     def deleted_count(self) -> int:
         """Deleted chunks that still take room and count in scores."""
         with translated("to count its deleted chunks"):
-            return sum((each.get("deletes") or {}).get("num_deleted_docs", 0) for each in _segments(self._path))
+            segments = published_segments(self._path)
+            return sum((each.get("deletes") or {}).get("num_deleted_docs", 0) for each in segments)
 
     def close(self) -> None:
         """Give up what was not committed, stop merging, and let go of the lock. May be called again."""
@@ -226,11 +226,10 @@ class TextIndex:
         if writer is not None:
             with translated("to close"):
                 try:
-                    # What the thread that publishes merges has in hand comes first: it would go on beside the next
-                    # writer. A merge that ends later publishes nothing (``segment_updater.rs``).
+                    # A merge that ends after the roll-back publishes nothing (``segment_updater.rs``).
                     writer.garbage_collect_files()
                     writer.rollback()
-                    _remove_unpublished(self._path)
+                    settle_merges(self._path)
                     writer.wait_merging_threads()
                 except RuntimeError:
                     return  # the writer died of an earlier error, and its threads with it
@@ -259,23 +258,6 @@ class TextIndex:
             .hits
         )
         return int(hits[0][0]) if hits else 0
-
-
-def _segments(path: Path) -> list[dict[str, Any]]:
-    """What tantivy says of each segment of the last commit."""
-    segments: list[dict[str, Any]] = json.loads((path / "meta.json").read_bytes())["segments"]
-    return segments
-
-
-def _remove_unpublished(path: Path) -> None:
-    """Remove the files of segments that no commit names: those of merges that were given up can be a quarter of all.
-
-    tantivy would remove them when it is opened the next time. Only for whoever holds the lock.
-    """
-    published = {each["segment_id"].replace("-", "") for each in _segments(path)}
-    for file in path.iterdir():
-        if _SEGMENT_FILE.fullmatch(file.name) and file.name.partition(".")[0] not in published:
-            file.unlink(missing_ok=True)
 
 
 def _document(source: TextDocument) -> tantivy.Document:

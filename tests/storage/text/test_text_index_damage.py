@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import tantivy
@@ -161,3 +164,47 @@ def test_a_clean_end_leaves_no_segment_that_no_commit_names(tmp_path: Path) -> N
     assert not list(path.glob("0a0a*"))
     with closing(TextIndex.open_for_reading(path)) as reading:
         assert list(reading.chunk_ids()) == list(range(1, 6))
+
+
+def files_of(path: Path, segment: str) -> list[str]:
+    return sorted(each.name for each in path.iterdir() if each.name.startswith(segment))
+
+
+def test_close_removes_merges_given_up_and_leaves_one_that_may_be_being_published(tmp_path: Path) -> None:
+    fill(tmp_path)
+    before = sorted(each.name for each in tmp_path.iterdir())
+    index = TextIndex.open(tmp_path, heap_bytes=HEAP_BYTES, threads=1)
+    (store,) = tmp_path.glob("*.store")
+    half, whole = "a" * 32, "b" * 32
+    for segment, data in ((half, store.read_bytes()[:-1]), (whole, store.read_bytes())):
+        (tmp_path / f"{segment}.term").write_bytes(b"terms")
+        (tmp_path / f"{segment}.store").write_bytes(data)
+    index.close()
+    assert files_of(tmp_path, half) == []
+    assert files_of(tmp_path, whole) == [f"{whole}.store", f"{whole}.term"]
+    for name in files_of(tmp_path, whole):
+        (tmp_path / name).unlink()
+    assert sorted(each.name for each in tmp_path.iterdir()) == before
+
+
+def test_close_waits_for_a_merge_that_is_being_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one thread that publishes is played here: the roll-back returns while it has a whole segment in hand."""
+    fill(tmp_path)
+    index = TextIndex.open(tmp_path, heap_bytes=HEAP_BYTES, threads=1)
+    (published,) = json.loads((tmp_path / "meta.json").read_bytes())["segments"]
+    old, new = published["segment_id"].replace("-", ""), "b" * 32
+    for file in list(tmp_path.glob(f"{old}.*")):
+        shutil.copyfile(file, tmp_path / file.name.replace(old, new))
+    looks = 0
+
+    def publish(seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        meta = (tmp_path / "meta.json").read_text(encoding="utf-8")
+        (tmp_path / "meta.json").write_text(meta.replace(published["segment_id"], str(UUID(new))), encoding="utf-8")
+
+    monkeypatch.setattr("storage.text.segments.sleep", publish)
+    index.close()
+    assert looks == 1
+    with closing(TextIndex.open_for_reading(tmp_path)) as reading:
+        assert list(reading.chunk_ids()) == list(range(1, 50))
