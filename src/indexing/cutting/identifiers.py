@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from typing import Final
 
 LONGEST_IDENTIFIER: Final = 100
 """characters; anything longer is data (base64, hashes), not a name"""
 
-_CACHED_IDENTIFIERS: Final = 200_000
+_CACHED_WORDS: Final = 200_000
 _LAST_DIGIT: Final = ord("9")
 _WORD_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
-_BLANK_OTHERS = bytes(byte if byte in _WORD_BYTES else 0x20 for byte in range(256))
+_BLANK_OTHERS = bytes(byte if byte in _WORD_BYTES or byte > 0x7F else 0x20 for byte in range(256))
 _IDENTIFIER = re.compile(r"\w+")
 _ASCII_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _RUN = re.compile(r"\d+|[^\W\d_]+")
@@ -34,46 +31,37 @@ def identifier_parts(identifier: str) -> tuple[str, ...]:
 def compound_words(piece: bytes) -> str:
     """Parts of all compound identifiers in a piece of UTF-8 text, space-joined, in order of appearance.
 
-    Each identifier counts once, so a part comes as often as there are identifiers with it. An identifier is compound
-    when it is more than one plain word: ``_cache`` gives ``cache``, ``cache`` nothing.
+    Each word counts once, so a part comes as often as there are words with it. An identifier is compound when it is
+    more than one plain word: ``_cache`` gives ``cache``, ``cache`` nothing.
     """
-    for cache in (_ascii_cache, _cache):
-        if len(cache) > _CACHED_IDENTIFIERS:
-            cache.clear()
-    parts: Iterable[str]
-    if piece.isascii():
-        # Several times faster than a regular expression; numbers come along and have no parts.
-        names = dict.fromkeys(piece.translate(_BLANK_OTHERS).split())
-        parts = filter(None, map(_ascii_cache.__getitem__, names))
-    else:
-        wide_names = dict.fromkeys(_IDENTIFIER.findall(piece.decode("utf-8", "replace")))
-        parts = filter(None, map(_cache.__getitem__, wide_names))
-    return " ".join(parts)
+    if len(_cache) > _CACHED_WORDS:
+        _cache.clear()
+    # Several times faster than a regular expression, which is left what signs beyond ASCII are attached to.
+    words = dict.fromkeys(piece.translate(_BLANK_OTHERS).split())
+    return " ".join(filter(None, map(_cache.__getitem__, words)))
 
 
-class _AsciiCache(dict[bytes, str]):
-    def __missing__(self, identifier: bytes) -> str:
-        if identifier[0] <= _LAST_DIGIT:
+class _Cache(dict[bytes, str]):
+    """{word: parts of the compound identifiers in it}."""
+
+    def __missing__(self, word: bytes) -> str:
+        if word[0] <= _LAST_DIGIT:
             return ""
-        parts = self[identifier] = _compound_parts(identifier.decode())
+        if word.isascii():
+            parts = _compound_parts(word.decode())
+        else:
+            found = _IDENTIFIER.findall(word.decode("utf-8", "replace"))
+            parts = " ".join(filter(None, [_compound_parts(each) for each in found if not each[0].isdecimal()]))
+        self[word] = parts
         return parts
 
 
-class _Cache(dict[str, str]):
-    def __missing__(self, identifier: str) -> str:
-        if identifier[0].isdecimal():
-            return ""
-        parts = self[identifier] = _compound_parts(identifier)
-        return parts
-
-
-_ascii_cache = _AsciiCache()
 _cache = _Cache()
 
 
 def _compound_parts(identifier: str) -> str:
     """The parts, space-joined; empty for a plain word, whose only part is itself, and for what is too long."""
-    if len(identifier) > LONGEST_IDENTIFIER:
+    if len(identifier) > LONGEST_IDENTIFIER or (identifier.isalpha() and identifier[1:].islower()):
         return ""
     if not identifier.isascii():
         parts = " ".join(identifier_parts(identifier))

@@ -9,8 +9,9 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from indexing.frames import encode_frame, next_frame
+from indexing.frames import encode_frame
 from indexing.ingest.messages import decode_report
+from indexing.ingest.report_pipe import ReportPipe
 from indexing.ingest.worker_meter import WorkerMeter
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ CauseOfDeath: TypeAlias = Literal["cpu_deadline", "no_answer", "killed"]
 
 ENDING_SECONDS = 5.0
 """How long a process that closed its pipes may take to end."""
-_PIPE_BUFFER_BYTES = 4 * 1024 * 1024
+GATHER_SECONDS = 0.01
+"""For so long reports gather in the pipe before they are looked at: each look costs as much as a tenth of a file."""
+FEW = 8
+"""Reports of a batch's end that are looked at as they come."""
 
 
 class WorkerDied(Exception):
@@ -51,6 +55,7 @@ class WorkerProcess:
         self._directory = directory
         self._wall_seconds = wall_seconds
         self._process: asyncio.subprocess.Process | None = None
+        self._pipe: ReportPipe | None = None
         self._begun: list[BatchTask] = []
         """Batches that the process has, whose reports are not all read; in their order."""
         self.files = 0
@@ -75,13 +80,16 @@ class WorkerProcess:
         """Start the process and wait until it is ready; raises ``WorkerStartFailed`` if it ends before that."""
         self.meter.starts += 1
         self.files = 0
-        # -P keeps the working directory off sys.path: a pickle.py in an indexed tree must never be imported.
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "indexing.ingest.worker",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            cwd=self._directory, env=os.environ | {"PYTHONSAFEPATH": "1"}, limit=_PIPE_BUFFER_BYTES,
-            start_new_session=True,
-        )  # fmt: skip
+        self._pipe = pipe = ReportPipe()
+        try:
+            # -P keeps the working directory off sys.path: a pickle.py in an indexed tree must never be imported.
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", "indexing.ingest.worker", stdin=asyncio.subprocess.PIPE,
+                stdout=pipe.write_end, cwd=self._directory, env=os.environ | {"PYTHONSAFEPATH": "1"},
+                start_new_session=True,
+            )  # fmt: skip
+        finally:
+            pipe.close_write_end()
         try:
             await self._send(encode_frame(self._setup))
             await self._receive()
@@ -104,7 +112,9 @@ class WorkerProcess:
         if then is not None and not self._stdin.is_closing():
             self._stdin.write(encode_frame(then))
             self._begun.append(then)
-        for _ in batch.files:
+        for remaining in range(len(batch.files), 0, -1):
+            if remaining > FEW and self._pipe is not None and self._pipe.is_empty:
+                await asyncio.sleep(GATHER_SECONDS)
             report = decode_report(await self._receive())
             self.files += 1
             self.meter.count(report)
@@ -114,12 +124,15 @@ class WorkerProcess:
     async def aclose(self) -> None:
         """End the process at once; it keeps nothing that anyone needs."""
         process, self._process = self._process, None
+        pipe, self._pipe = self._pipe, None
         self._begun.clear()
+        if pipe is not None:
+            pipe.close()
         if process is None:
             return
         if process.returncode is None:
             process.kill()
-        # Reading both pipes to their end lets the transport close before the loop does.
+        # This also closes the pipe to it, so that the transport closes before the loop does.
         await asyncio.shield(process.communicate())
 
     @property
@@ -139,14 +152,13 @@ class WorkerProcess:
             raise await self._death("killed") from error
 
     async def _receive(self) -> bytes:
-        stdout = self._running.stdout
-        assert stdout is not None  # noqa: S101  (it was asked for)
+        assert self._pipe is not None  # noqa: S101  (it is there as long as the process)
         try:
             async with asyncio.timeout(self._wall_seconds):
-                return await next_frame(stdout)
+                return await self._pipe.next_frame()
         except TimeoutError as error:
             raise await self._death("no_answer") from error
-        except asyncio.IncompleteReadError as error:
+        except EOFError as error:
             raise await self._death("killed") from error
 
     async def _death(self, cause: CauseOfDeath) -> WorkerDied:

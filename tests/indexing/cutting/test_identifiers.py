@@ -37,3 +37,9 @@ def test_an_identifier_falls_into_its_parts(identifier: str, parts: str) -> None
 def test_a_chunk_lists_the_parts_of_each_of_its_compound_identifiers_once(extra: str) -> None:
     source = f"getUserName = user_name + plain + getUserName + 0xABCdef + _x{extra}\n"
     assert compound_words(source.encode()) == "get user name user name x"
+
+
+def test_signs_beyond_ascii_belong_to_no_identifier() -> None:
+    assert compound_words("«userName» — über_groß, “plain” №7 x…y_2 ДомСад".encode()) == (
+        "user name über groß y 2 дом сад"
+    )
