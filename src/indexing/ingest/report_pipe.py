@@ -21,17 +21,20 @@ class ReportPipe:
         self._at = 0
         """Where the next frame begins in the buffer."""
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no whole frame was read that was not asked for yet."""
-        return self._end_of_frame() is None
+    def take(self) -> bytes | None:
+        """Return the body of the next frame if it was read already."""
+        body = self._at + _LENGTH_BYTES
+        end = body + int.from_bytes(self._buffer[self._at : body], "big")
+        if not body <= end <= len(self._buffer):
+            return None
+        self._at = end
+        return bytes(memoryview(self._buffer)[body:end])
 
     async def next_frame(self) -> bytes:
         """Wait for the body of the next frame. Raises ``EOFError`` when the process closed its end."""
-        while (end := self._end_of_frame()) is None:
+        while (frame := self.take()) is None:
             await self._gulp()
-        begin, self._at = self._at + _LENGTH_BYTES, end
-        return bytes(memoryview(self._buffer)[begin:end])
+        return frame
 
     def close_write_end(self) -> None:
         """Close this process's copy: with the other one the pipe ends."""
@@ -45,11 +48,6 @@ class ReportPipe:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def _end_of_frame(self) -> int | None:
-        body = self._at + _LENGTH_BYTES
-        end = body + int.from_bytes(self._buffer[self._at : body], "big")
-        return end if body <= end <= len(self._buffer) else None
 
     async def _gulp(self) -> None:
         del self._buffer[: self._at]

@@ -76,6 +76,11 @@ class WorkerProcess:
         assert self._process is not None  # noqa: S101  (started first)
         return self._process
 
+    @property
+    def _answers(self) -> ReportPipe:
+        assert self._pipe is not None  # noqa: S101  (it is there as long as the process)
+        return self._pipe
+
     async def start(self) -> None:
         """Start the process and wait until it is ready; raises ``WorkerStartFailed`` if it ends before that."""
         self.meter.starts += 1
@@ -113,9 +118,12 @@ class WorkerProcess:
             self._stdin.write(encode_frame(then))
             self._begun.append(then)
         for remaining in range(len(batch.files), 0, -1):
-            if remaining > FEW and self._pipe is not None and self._pipe.is_empty:
-                await asyncio.sleep(GATHER_SECONDS)
-            report = decode_report(await self._receive())
+            frame = self._answers.take()
+            if frame is None:
+                if remaining > FEW:
+                    await asyncio.sleep(GATHER_SECONDS)
+                frame = await self._receive()
+            report = decode_report(frame)
             self.files += 1
             self.meter.count(report)
             yield report
@@ -152,10 +160,9 @@ class WorkerProcess:
             raise await self._death("killed") from error
 
     async def _receive(self) -> bytes:
-        assert self._pipe is not None  # noqa: S101  (it is there as long as the process)
         try:
             async with asyncio.timeout(self._wall_seconds):
-                return await self._pipe.next_frame()
+                return await self._answers.next_frame()
         except TimeoutError as error:
             raise await self._death("no_answer") from error
         except EOFError as error:
