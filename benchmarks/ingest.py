@@ -118,11 +118,19 @@ def render(name: str, figures: dict[str, Any]) -> str:
 
 def _first_rows(name: str, first: dict[str, Any]) -> list[Row]:
     rate = f"{first['megabytes_per_second']:.1f} MB/s, {first['chunks_per_second']:,.0f} chunks/s"
+    runs = first["all_seconds"]
+    spread = f" (median of {len(runs)}, {_s(runs[0])} to {_s(runs[-1])})" if len(runs) > 1 else ""
     cpu = f"owner {first['owner_cpu_seconds']:.1f} s, worker {first['worker_cpu_seconds']:.1f} s"
     shares = f"{first['disk_share']:.2f} (catalog {first['catalog_share']:.2f}, text {first['text_share']:.2f})"
     rss, private = first["peak_rss_bytes"] / MB, first["peak_private_bytes"] / MB
     return [
-        _row(name, "first", "first index, all findable by text", first["seconds"], f"{_s(first['seconds'])}; {rate}"),
+        _row(
+            name,
+            "first",
+            "first index, all findable by text",
+            first["seconds"],
+            f"{_s(first['seconds'])}{spread}; {rate}",
+        ),
         Row("its CPU time", cpu),
         _row(name, "rss", "peak RSS, owner and worker", rss * MB, f"{rss:.0f} MB, {private:.0f} MB without files"),
         _row(name, "disk", "disk after a clean stop, of the files' bytes", first["disk_share"], shares),
