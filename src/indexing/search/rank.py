@@ -88,7 +88,8 @@ def contenders(evidence: Evidence, shown: Shown, query: Query, limit: int, rules
     """The shown chunks that can come onto a page of ``limit`` hits, or widen a hit there, whatever their rows say.
 
     The best chunk of every file becomes a hit, so the last hit of a full page is no worse than the ``limit``-th of
-    these; a chunk that stays below ``MERGED_SHARE`` of that with the most that its symbol can add plays no part.
+    these. A file whose best chunk stays below that, with the most that its symbol can add, has no hit there; a chunk of
+    the others that stays below ``MERGED_SHARE`` of it widens none.
     """
     files = _Files(shown)
     gained = _gained(evidence, files, rules)
@@ -107,15 +108,16 @@ def contenders(evidence: Evidence, shown: Shown, query: Query, limit: int, rules
         score = gain * defines * file.gain
         file.best = max(file.best, score)
         scored.append((score, chunk_id, file, (defines, by_text, by_vector)))
-    least = 0.0
+    least_best = least = 0.0
     if len(files.by_path) >= limit:
         last = nlargest(limit, [file.best for file in files.by_path.values()])[-1]
-        least = MERGED_SHARE * last / (1.0 + rules.symbol_words) - _ROUNDING
+        least_best = last / (1.0 + rules.symbol_words) - _ROUNDING
+        least = MERGED_SHARE * least_best - _ROUNDING
     fusion = evidence.fusion
     return [
         Contender(chunk_id, fusion[chunk_id], file, score, own)
         for score, chunk_id, file, own in scored
-        if score >= least
+        if score >= least and file.best >= least_best
     ]
 
 
