@@ -46,6 +46,12 @@ class Factors:
     repeat: float = 0.5
     """for each better hit in the same file"""
 
+    @property
+    def most_of_a_file(self) -> float:
+        """The most that a file's name and place can make of a score."""
+        places = (self.test, self.vendored, self.generated, self.aside, self.prose)
+        return math.prod([max(1.0, factor) for factor in (1.0 + self.file_name, *places)])
+
 
 FACTORS: Final = Factors()
 WRONG_CASE_FIT: Final = 0.8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from heapq import heappop, heappush, nlargest
+from heapq import heappop, heappush
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -92,37 +92,52 @@ def contenders(evidence: Evidence, shown: Shown, query: Query, limit: int, rules
     the others that stays below ``MERGED_SHARE`` of it widens none.
     """
     files = _Files(shown)
-    gained = _gained(evidence, files, rules)
+    gained = _gained(evidence, files, query, rules)
     if not gained:
         return []
-    top = max(evidence.fusion.values())
-    best_sum = max(file.sum for file in files.by_path.values())
-    for file in files.by_path.values():
-        file.coherence = 1.0 + rules.coherence * file.sum / best_sum
-        file.named = file_name_factor(file.path, query, rules)
-        file.gain = file.coherence * file.named * math.prod(place_factors(file.place, query, rules).values()) / top
-    scored = []
-    for chunk_id, file, gain, by_text, by_vector in gained:
-        definitions = evidence.definitions.get(chunk_id)
-        defines = definition_factor(definitions, query, rules) if definitions else 1.0
-        score = gain * defines * file.gain
-        file.best = max(file.best, score)
-        scored.append((score, chunk_id, file, (defines, by_text, by_vector)))
-    least_best = least = 0.0
-    if len(files.by_path) >= limit:
-        last = nlargest(limit, [file.best for file in files.by_path.values()])[-1]
-        least_best = last / (1.0 + rules.symbol_words) - _ROUNDING
-        least = MERGED_SHARE * least_best - _ROUNDING
+    last = _best_of_files(files, query, max(evidence.fusion.values()), limit, rules)
+    least_best = last / (1.0 + rules.symbol_words) - _ROUNDING
+    least = MERGED_SHARE * least_best - _ROUNDING
     fusion = evidence.fusion
     return [
-        Contender(chunk_id, fusion[chunk_id], file, score, own)
-        for score, chunk_id, file, own in scored
-        if score >= least and file.best >= least_best
+        Contender(chunk_id, fusion[chunk_id], file, gain * file.gain, own)
+        for chunk_id, file, gain, own in gained
+        if file.best >= least_best and gain * file.gain >= least
     ]
 
 
-def _gained(evidence: Evidence, files: _Files, rules: Factors) -> list[tuple[int, _File, float, float, float]]:
-    """Chunk, file, score, and the factors for text and vector in it; the files have the sums of their chunks then."""
+def _best_of_files(files: _Files, query: Query, top: float, limit: int, rules: Factors) -> float:
+    """Give files their factors and the score of their best chunk; returns the ``limit``-th best of these, 0 if none is.
+
+    Only files that can come near that are looked at, the most promising first; the best of the others is left at 0.
+    """
+    best_sum = max(file.sum for file in files.by_path.values())
+    for file in files.by_path.values():
+        file.coherence = 1.0 + rules.coherence * file.sum / best_sum
+        file.gain = file.coherence / top
+    most = rules.most_of_a_file * (1.0 + rules.symbol_words)
+    page: list[float] = []
+    """a heap of the ``limit`` best"""
+    for file in sorted(files.by_path.values(), key=_promise, reverse=True):
+        if len(page) == limit and _promise(file) * most < page[0] - _ROUNDING:
+            break
+        file.named = file_name_factor(file.path, query, rules)
+        file.gain *= file.named * math.prod(place_factors(file.place, query, rules).values())
+        file.best = file.most * file.gain
+        heappush(page, file.best)
+        if len(page) > limit:
+            heappop(page)
+    return page[0] if len(page) == limit else 0.0
+
+
+def _promise(file: _File) -> float:
+    return file.most * file.gain
+
+
+def _gained(
+    evidence: Evidence, files: _Files, query: Query, rules: Factors
+) -> list[tuple[int, _File, float, tuple[float, float, float]]]:
+    """Chunk, file, score but for what its file adds, its own factors; the files have what their chunks say then."""
     text, cosines, by_cut, cuts = evidence.text, evidence.cosines, files.by_cut, files.shown.cuts
     text_gain = rules.text / (max(text.values(), default=0.0) or 1.0)
     least = min(cosines.values(), default=0.0)
@@ -134,7 +149,13 @@ def _gained(evidence: Evidence, files: _Files, rules: Factors) -> list[tuple[int
         by_vector = 1.0 + vector_gain * (cosines.get(chunk_id, least) - least)
         gain = fusion * by_text * by_vector
         file.sum += gain
-        gained.append((chunk_id, file, gain, by_text, by_vector))
+        defines = 1.0
+        definitions = evidence.definitions.get(chunk_id)
+        if definitions:
+            defines = definition_factor(definitions, query, rules)
+            gain *= defines
+        file.most = max(file.most, gain)
+        gained.append((chunk_id, file, gain, (defines, by_text, by_vector)))
     return gained
 
 
@@ -173,7 +194,9 @@ class _File(msgspec.Struct):
     path: bytes
     place: PlaceShown
     sum: float = 0.0
-    """of the scores of its chunks"""
+    """of the scores of its chunks, but for what they define"""
+    most: float = 0.0
+    """score of its best chunk, but for what the file adds"""
     coherence: float = 1.0
     named: float = 1.0
     gain: float = 1.0
