@@ -9,7 +9,7 @@ from indexing.asks import MAX_TEXT_LINES
 from indexing.search import BadRequest
 from indexing.search.freshness import is_stale
 from indexing.search.present import printable_path
-from storage import hits
+from storage import hits, visible
 
 if TYPE_CHECKING:
     import sqlite3
@@ -65,10 +65,9 @@ def file_text(connection: sqlite3.Connection, ask: TextAsk) -> FileText:
     past the end, and ``CatalogDamaged``.
     """
     shown, exact = printable_path(ask.path)
-    cut_id = hits.cut_in_worktree(connection, ask.repository, ask.path)
-    places = (
-        {} if cut_id is None else hits.places_of(connection, [cut_id], [ask.repository], lambda path: path == ask.path)
-    )
+    cut_id = visible.cut_in_worktree(connection, ask.repository, ask.path)
+    is_asked = ask.path.__eq__
+    places = {} if cut_id is None else visible.places_of(connection, [cut_id], [ask.repository], is_asked)
     place = next((each for found in places.values() for each in found if each.in_worktree), None)
     file = None if cut_id is None else hits.packed_files(connection, [cut_id]).get(cut_id)
     if place is None or file is None:
@@ -88,5 +87,5 @@ def file_text(connection: sqlite3.Connection, ask: TextAsk) -> FileText:
         b"".join(lines[ask.start - 1 : last]).decode("utf-8", "replace"),
         place.language,
         file.sha256.hex(),
-        is_stale(place, file.sha256),
+        is_stale(place, visible.stats_of(connection, [place.entry_id])[place.entry_id], file.sha256),
     )

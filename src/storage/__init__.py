@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from storage.catalog import hits
+from storage.catalog import hits, visible
 from storage.catalog.backup import stage_restore, take_in_restore, write_backup
 from storage.catalog.check import CatalogFinding, check_catalog
 from storage.catalog.collections import (
@@ -36,7 +36,7 @@ from storage.catalog.files import (
 )
 from storage.catalog.garbage import Collected, collect_garbage, last_deletion, trim_deletions
 from storage.catalog.history import Incarnation, begin_incarnation, catalog_uuid, end_incarnation, judge_mark
-from storage.catalog.hits import Definition, FoundChunk, PlaceShown
+from storage.catalog.hits import Definition, FoundChunk
 from storage.catalog.job_acceptance import accept_job
 from storage.catalog.job_paths import JobPaths
 from storage.catalog.job_rows import JobRow, OutcomeRow, job_row, job_rows, outcomes_of, unfinished_jobs
@@ -84,6 +84,7 @@ from storage.catalog.repositories import (
     repositories,
     repository_at,
 )
+from storage.catalog.visible import PlaceShown
 from storage.catalog.writer import Writer
 from storage.closable_queue import ClosableQueue, QueueClosed
 from storage.data_directory import DataDirectory, Ownership
@@ -328,6 +329,7 @@ __all__ = [
     "translated",
     "trim_deletions",
     "unfinished_jobs",
+    "visible",
     "want_again",
     "want_all_again",
     "write_atomically",

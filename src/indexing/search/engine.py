@@ -14,7 +14,7 @@ from indexing.search.page import NOTHING, LegsFound, Words, page
 from indexing.search.query import Query, analyse
 from indexing.search.records import SearchRequest, SearchResult
 from indexing.search.vector_leg import FIRST_NEIGHBOURS, LAST_NEIGHBOURS, Neighbours, VectorLeg
-from storage import hits
+from storage import visible
 
 if TYPE_CHECKING:
     import sqlite3
@@ -170,7 +170,7 @@ async def _filters(request: SearchRequest, catalog: Reader) -> Filters:
     def look_up(connection: sqlite3.Connection) -> Filters:
         paths = path_filter(request.path_globs)
         assert paths is not None  # noqa: S101  (there are globs)
-        cut_ids = hits.cuts_under(connection, paths.prefixes, request.repositories, paths.accepts)
+        cut_ids = visible.cuts_under(connection, paths.prefixes, request.repositories, paths.accepts)
         allowed = tuple(cut_ids) if len(cut_ids) <= request.max_allowed_ids else None
         return replace(plain, paths=paths, cut_ids=allowed)
 

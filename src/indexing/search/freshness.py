@@ -9,8 +9,10 @@ import stat
 from storage import PlaceShown, Stat
 
 
-def is_stale(place: PlaceShown, sha256: bytes) -> bool:
+def is_stale(place: PlaceShown, known: Stat, sha256: bytes) -> bool:
     """True when the content of the file differs from what was indexed, or it cannot be read (gone, denied).
+
+    ``known`` is its stat when it was read, ``sha256`` the digest of what was.
 
     One ``lstat`` when nothing happened to the file; it is read and hashed only where its stat differs and its size does
     not (touched, checked out again). What is no regular file any more is never opened.
@@ -18,11 +20,11 @@ def is_stale(place: PlaceShown, sha256: bytes) -> bool:
     path = place.root + b"/" + place.path
     try:
         now = os.lstat(path)
-        if place.stat == Stat(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino):
+        if known == Stat(now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino):
             return False
-        if now.st_size != place.stat.size or not stat.S_ISREG(now.st_mode):
+        if now.st_size != known.size or not stat.S_ISREG(now.st_mode):
             return True
-        return _digest(path, place.stat.size) != sha256
+        return _digest(path, known.size) != sha256
     except OSError:
         return True
 

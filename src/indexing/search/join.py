@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from storage import hits
+from storage import hits, visible
 
 if TYPE_CHECKING:
     import sqlite3
@@ -50,7 +50,7 @@ def known_of(connection: sqlite3.Connection, near: Mapping[bytes, float]) -> tup
 def shown_of(connection: sqlite3.Connection, found: Mapping[int, int], filters: Filters) -> Shown:
     """Which chunks are shown, of ``{chunk id: cut id}``."""
     accepts = None if filters.paths is None else filters.paths.accepts
-    places = hits.places_of(connection, set(found.values()), filters.repositories, accepts)
+    places = visible.places_of(connection, set(found.values()), filters.repositories, accepts)
     return Shown({chunk_id: cut_id for chunk_id, cut_id in found.items() if cut_id in places}, places)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from indexing.search.parts import identifier_parts
 from indexing.search.query import Query
-from storage import TextClause, TextField, TextHits, TextQuery, hits
+from storage import TextClause, TextField, TextHits, TextQuery, hits, visible
 
 if TYPE_CHECKING:
     import sqlite3
@@ -99,7 +99,7 @@ def path_leg(connection: sqlite3.Connection, query: Query, filters: Filters) -> 
             rough[entry_id] = rough.get(entry_id, 0.0) + weight
     considered = promising(rough)
     scores: dict[int, tuple[float, str, bytes]] = {}
-    for entry_id, cut_id, repository, path, language in hits.shown_entries(
+    for entry_id, cut_id, repository, path, language in visible.shown_entries(
         connection, considered, filters.repositories
     ):
         if filters.languages is not None and language not in filters.languages:

@@ -10,7 +10,7 @@ from indexing.search.freshness import is_stale
 from indexing.search.records import Hit, Scores
 from indexing.search.snippet import Highlighter
 from indexing.sources.paths import display, path_b64
-from storage import hits
+from storage import hits, visible
 
 if TYPE_CHECKING:
     import sqlite3
@@ -57,7 +57,7 @@ def present(found: Found, connection: sqlite3.Connection, manner: Manner) -> tup
         if each.chunk.cut_id in files
     ]
     signatures = signatures_in(files, (each.chunk for each in kept))
-    stale = _stale(kept, files) if manner.check_disk else {}
+    stale = _stale(kept, files, connection) if manner.check_disk else {}
     highlighter = Highlighter(manner.words)
     bodies = [texts[each.chunk.cut_id][each.start_byte : each.end_byte].decode("utf-8", "replace") for each in kept]
     snippets = highlighter.snippets(
@@ -113,14 +113,17 @@ def _at_its_words(ranked: Ranked, text: bytes, connection: sqlite3.Connection, w
     )
 
 
-def _stale(ranked: Sequence[Ranked], files: Mapping[int, hits.PackedFile]) -> dict[int, bool]:
+def _stale(
+    ranked: Sequence[Ranked], files: Mapping[int, hits.PackedFile], connection: sqlite3.Connection
+) -> dict[int, bool]:
     """By entry, for those that are on disk."""
-    stale: dict[int, bool] = {}
-    for each in ranked:
-        place = each.place
-        if place.in_worktree and place.entry_id not in stale:
-            stale[place.entry_id] = is_stale(place, files[each.chunk.cut_id].sha256)
-    return stale
+    places = {each.place.entry_id: (each.place, each.chunk.cut_id) for each in ranked if each.place.in_worktree}
+    known = visible.stats_of(connection, places)
+    return {
+        entry_id: is_stale(place, known[entry_id], files[cut_id].sha256)
+        for entry_id, (place, cut_id) in places.items()
+        if entry_id in known
+    }
 
 
 def _hit(

@@ -15,7 +15,7 @@ from indexing.search.present import Found, Manner, present, printable_path
 from indexing.search.rank import Ranked
 from indexing.search.records import MAX_FILTERS, MAX_K, SearchResult, SimilarResult
 from indexing.search.vector_leg import LAST_NEIGHBOURS, Neighbours, VectorSearch, VectorSource, neighbours_of
-from storage import VectorStoreError, hits
+from storage import VectorStoreError, hits, visible
 
 if TYPE_CHECKING:
     import sqlite3
@@ -87,7 +87,7 @@ async def search_similar(request: SimilarRequest, *, catalog: Reader, vectors: V
 def _source(connection: sqlite3.Connection, request: SimilarRequest) -> tuple[FoundChunk, bytes]:
     """The chunk that holds the line (the first of several), and its text."""
     shown = printable_path(request.path)[0]
-    cut_id = hits.cut_in_worktree(connection, request.repository, request.path)
+    cut_id = visible.cut_in_worktree(connection, request.repository, request.path)
     if cut_id is None:
         raise BadRequest(f"{shown!r} is not indexed; 'codetrove index' takes it in unless it is left out")
     chunks = hits.chunks_of_cut(connection, cut_id)

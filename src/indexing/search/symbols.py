@@ -14,7 +14,7 @@ from indexing.search.present import printable_path, signatures_in
 from indexing.search.query import QueriedName, queried_name
 from indexing.search.records import MAX_K, SymbolHit, SymbolResult
 from indexing.sources.paths import display
-from storage import Definition, FoundChunk, PlaceShown, TextClause, TextQuery, hits
+from storage import Definition, FoundChunk, PlaceShown, TextClause, TextQuery, hits, visible
 
 if TYPE_CHECKING:
     import sqlite3
@@ -81,7 +81,7 @@ def _definitions(
     repositories: frozenset[str],
     matching: Matching,
 ) -> list[_Found]:
-    places = hits.places_of(connection, {hit.cut_id for hit in chunks.hits}, repositories)
+    places = visible.places_of(connection, {hit.cut_id for hit in chunks.hits}, repositories)
     shown = [hit.chunk_id for hit in chunks.hits if hit.cut_id in places]
     rows = hits.chunks_by_id(connection, shown)
     found = []

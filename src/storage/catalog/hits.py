@@ -1,7 +1,6 @@
-"""Reading the catalog for search: which chunks are shown where, what stands in them, and which paths match.
+"""Reading the catalog for search: what an index found, what stands in it, and which paths hold a word.
 
-A chunk is *shown* when an entry of a visible snapshot of an allowed repository points at its cut. Whatever an index
-found is joined here before anyone sees it, so that nothing dead or foreign is served (invariant I2).
+Whether anyone may see it is asked of ``visible``, so that nothing dead or foreign is served (invariant I2).
 
 Synchronous, over one connection: ``Reader.read`` runs a function that calls several of these in one change of threads.
 """
@@ -10,45 +9,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from storage.catalog.visible import json_list
 from storage.errors import CatalogDamaged
 from storage.outlines import signatures_in, symbols_in
-from storage.records import Stat
 from storage.texts import expand_text
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from storage.catalog.reader import Reader
-
-MAX_PLACES = 64
-"""Paths looked at for one cut; a licence text can lie in thousands of places."""
 
 MAX_FILES_PER_WORD = 2_000
 """A path word found in more files than this says too little to be worth reading them."""
 
 
-# Hundreds of the next three are made for one search: a struct is made four times as fast as a frozen dataclass.
-class PlaceShown(msgspec.Struct, frozen=True, gc=False):
-    """A path at which a cut is shown."""
-
-    entry_id: int
-    repository: str
-    root: bytes
-    snapshot: str
-    in_worktree: bool
-    """or in a commit, which is not on disk"""
-    path: bytes
-    language: str
-    flags: frozenset[str]
-    stat: Stat
-
-
+# Hundreds of the next two are made for one search: a struct is made four times as fast as a frozen dataclass.
 class FoundChunk(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A chunk's row."""
 
@@ -115,53 +95,10 @@ class PathWords:
     """how many entries there are at most, deleted ones included (the highest id)"""
 
 
-_PLACES = (
-    "SELECT cut_id, entries.id, uuid, root, snapshots.name, snapshots.kind, entries.path, language, flags, size,"
-    " mtime_ns, ctime_ns, inode FROM (SELECT value FROM json_each(?)) AS wanted"
-    " CROSS JOIN entries ON entries.cut_id = wanted.value"
-    " JOIN snapshots ON snapshots.id = snapshot_id JOIN repositories ON repositories.id = repository_id"
-    " WHERE (snapshots.kind = 'worktree' OR snapshots.complete) AND uuid IN (SELECT value FROM json_each(?))"
-)
-_FIRST_PLACES = (
-    "SELECT * FROM (SELECT *, ROW_NUMBER() OVER"  # noqa: S608  (no value goes into it)
-    f" (PARTITION BY cut_id ORDER BY kind DESC, uuid, name, path) AS number FROM ({_PLACES})) WHERE number <= ?"
-)
-_MANY_PLACES = 4_096
 # A hundred rows come faster as one of JSON, and the interpreter's lock is given up and taken once, not for each.
 _CHUNK = "chunk_id, cut_id, start_byte, end_byte, start_line, end_line, symbol, kind, scope"
 _decode_chunks = msgspec.json.Decoder(list[FoundChunk]).decode
 _read_ids = msgspec.json.Decoder(frozenset[int]).decode
-
-
-def places_of(
-    connection: sqlite3.Connection,
-    cut_ids: Collection[int],
-    repositories: Collection[str],
-    accepts: Callable[[bytes], bool] | None = None,
-) -> dict[int, tuple[PlaceShown, ...]]:
-    """Where cuts are shown in the allowed repositories: work trees first, then by repository, snapshot and path.
-
-    With ``accepts`` only paths that it takes count, all of them; without, at most ``MAX_PLACES`` for a cut.
-    Cuts that are shown nowhere are absent.
-    """
-    if not cut_ids or not repositories:
-        return {}
-    limit = _MANY_PLACES if accepts is None else -1
-    rows = connection.execute(f"{_PLACES} LIMIT ?", (_json(cut_ids), _json(repositories), limit)).fetchall()
-    if len(rows) == limit:
-        # Somewhere a cut lies in thousands of places: numbering them costs less than fetching them all.
-        rows = connection.execute(_FIRST_PLACES, (_json(cut_ids), _json(repositories), MAX_PLACES)).fetchall()
-    by_cut: dict[int, list[tuple[Any, ...]]] = {}
-    for row in rows:
-        if accepts is None or accepts(row[6]):
-            by_cut.setdefault(row[0], []).append(row)
-    places: dict[int, tuple[PlaceShown, ...]] = {}
-    for cut_id, found in by_cut.items():
-        if len(found) > 1:
-            found.sort(key=_by_place)
-            del found[MAX_PLACES if accepts is None else len(found) :]
-        places[cut_id] = tuple(map(_place, found))
-    return places
 
 
 def chunks_by_id(connection: sqlite3.Connection, chunk_ids: Collection[int]) -> dict[int, FoundChunk]:
@@ -169,7 +106,7 @@ def chunks_by_id(connection: sqlite3.Connection, chunk_ids: Collection[int]) -> 
     ((rows,),) = connection.execute(
         f"SELECT json_group_array(json_array({_CHUNK})) FROM chunks"  # noqa: S608  (no value goes into it)
         " WHERE chunk_id IN (SELECT value FROM json_each(?))",
-        (_json(chunk_ids),),
+        (json_list(chunk_ids),),
     )
     return {chunk.chunk_id: chunk for chunk in _read_chunks(rows)}
 
@@ -192,19 +129,9 @@ def external_ids_of(connection: sqlite3.Connection, cut_ids: Collection[int], li
     rows = connection.execute(
         "SELECT external_id FROM (SELECT value FROM json_each(?)) AS wanted"
         " CROSS JOIN chunks ON cut_id = wanted.value LIMIT ?",
-        (_json(cut_ids), limit + 1),
+        (json_list(cut_ids), limit + 1),
     ).fetchall()
     return None if len(rows) > limit else [external_id for (external_id,) in rows]
-
-
-def cut_in_worktree(connection: sqlite3.Connection, repository: str, path: bytes) -> int | None:
-    """The cut that a path of a repository's work tree shows; None where nothing is indexed at it."""
-    rows = connection.execute(
-        "SELECT cut_id FROM repositories JOIN snapshots ON repository_id = repositories.id AND kind = 'worktree'"
-        " CROSS JOIN entries ON snapshot_id = snapshots.id WHERE uuid = ? AND path = ? ORDER BY snapshots.name LIMIT 1",
-        (repository, path),
-    ).fetchall()
-    return rows[0][0] if rows else None
 
 
 def chunks_of_cut(connection: sqlite3.Connection, cut_id: int) -> list[FoundChunk]:
@@ -219,7 +146,7 @@ def chunks_of_cut(connection: sqlite3.Connection, cut_id: int) -> list[FoundChun
 def first_chunks(connection: sqlite3.Connection, cut_ids: Collection[int]) -> dict[int, int]:
     """The chunk with which each cut begins."""
     sql = "SELECT cut_id, MIN(chunk_id) FROM chunks WHERE cut_id IN (SELECT value FROM json_each(?)) GROUP BY cut_id"
-    return dict(connection.execute(sql, (_json(cut_ids),)).fetchall())
+    return dict(connection.execute(sql, (json_list(cut_ids),)).fetchall())
 
 
 def definitions_in(connection: sqlite3.Connection, chunk_ids: Collection[int]) -> dict[int, tuple[Definition, ...]]:
@@ -240,7 +167,7 @@ def _outlines_of(connection: sqlite3.Connection, chunk_ids: Collection[int]) -> 
     rows = connection.execute(
         "SELECT first_chunk_id, body, json_group_array(chunk_id - first_chunk_id) FROM chunks"
         " JOIN outlines USING (cut_id) WHERE chunk_id IN (SELECT value FROM json_each(?)) GROUP BY cut_id",
-        (_json(chunk_ids),),
+        (json_list(chunk_ids),),
     ).fetchall()
     return [(first, body, sorted(json.loads(numbers))) for first, body, numbers in sorted(rows)]
 
@@ -250,7 +177,7 @@ async def texts_of(reader: Reader, cut_ids: Collection[int]) -> dict[int, ShownT
     rows = await reader.query(
         "SELECT cuts.id, texts.size, body, sha256 FROM cuts JOIN texts ON texts.id = text_id"
         " JOIN blobs ON blobs.id = blob_id WHERE cuts.id IN (SELECT value FROM json_each(?))",
-        (_json(cut_ids),),
+        (json_list(cut_ids),),
     )
     return {cut_id: ShownText(expand_text(body, size), sha256) for cut_id, size, body, sha256 in rows}
 
@@ -261,7 +188,7 @@ def packed_files(connection: sqlite3.Connection, cut_ids: Collection[int]) -> di
         "SELECT cuts.id, texts.body, texts.size, sha256, COALESCE(first_chunk_id, 0), COALESCE(outlines.body, x'')"
         " FROM cuts JOIN texts ON texts.id = text_id JOIN blobs ON blobs.id = blob_id"
         " LEFT JOIN outlines ON outlines.cut_id = cuts.id WHERE cuts.id IN (SELECT value FROM json_each(?))",
-        (_json(cut_ids),),
+        (json_list(cut_ids),),
     ).fetchall()
     return {row[0]: PackedFile(*row[1:]) for row in rows}
 
@@ -282,66 +209,11 @@ def entries_with_path_words(connection: sqlite3.Connection, words: Sequence[str]
     return PathWords({word: ids for word, ids in entries.items() if len(ids) <= MAX_FILES_PER_WORD}, count)
 
 
-def shown_entries(
-    connection: sqlite3.Connection, entry_ids: Collection[int], repositories: Collection[str]
-) -> list[tuple[int, int, str, bytes, str]]:
-    """``(entry id, cut id, repository, path, language)`` of those entries that are shown in the repositories."""
-    return connection.execute(
-        "SELECT entries.id, cut_id, uuid, entries.path, language FROM (SELECT value FROM json_each(?)) AS wanted"
-        " CROSS JOIN entries ON entries.id = wanted.value JOIN snapshots ON snapshots.id = snapshot_id"
-        " JOIN repositories ON repositories.id = repository_id"
-        " WHERE (snapshots.kind = 'worktree' OR snapshots.complete)"
-        " AND uuid IN (SELECT value FROM json_each(?))",
-        (_json(entry_ids), _json(repositories)),
-    ).fetchall()
-
-
-def cuts_under(
-    connection: sqlite3.Connection,
-    prefixes: Collection[bytes],
-    repositories: Collection[str],
-    accepts: Callable[[bytes], bool],
-) -> list[int]:
-    """Cuts shown at a path that ``accepts`` takes, ascending; only paths with one of the prefixes are asked for."""
-    found: set[int] = set()
-    for prefix in sorted(set(prefixes)):
-        end = prefix[:-1] + bytes([prefix[-1] + 1]) if prefix and prefix[-1] < 255 else b"\xff" * 8
-        rows = connection.execute(
-            "SELECT path, cut_id FROM snapshots JOIN repositories ON repositories.id = repository_id"
-            " CROSS JOIN entries ON snapshot_id = snapshots.id"
-            " WHERE (snapshots.kind = 'worktree' OR snapshots.complete)"
-            " AND uuid IN (SELECT value FROM json_each(?)) AND path >= ? AND path < ?",
-            (_json(repositories), prefix, end),
-        ).fetchall()
-        found.update(cut_id for path, cut_id in rows if accepts(path))
-    return sorted(found)
-
-
 def _read_chunks(rows: str) -> list[FoundChunk]:
     try:
         return _decode_chunks(rows)
     except msgspec.MsgspecError as error:
         raise CatalogDamaged(f"rows of chunks cannot be read: {error}; run 'codetrove fsck --repair'") from error
-
-
-def _place(row: Sequence[Any]) -> PlaceShown:
-    _, entry_id, repository, root, snapshot, kind, path, language, flags = row[:9]
-    return PlaceShown(
-        entry_id, repository, root, snapshot, kind == "worktree", path, language, _flags(flags), Stat(*row[9:13])
-    )
-
-
-def _by_place(row: Sequence[Any]) -> tuple[bool, str, str, bytes]:
-    return row[5] != "worktree", row[2], row[4], row[6]
-
-
-@lru_cache(maxsize=1024)
-def _flags(joined: str) -> frozenset[str]:
-    return frozenset(filter(None, joined.split(",")))
-
-
-def _json(values: Iterable[int] | Iterable[str]) -> str:
-    return json.dumps(list(values))
 
 
 def _quoted(word: str) -> str:

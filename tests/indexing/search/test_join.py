@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage import hits
+from storage import hits, visible
 
 if TYPE_CHECKING:
     from storage import PlaceShown
@@ -30,13 +30,13 @@ async def test_f096_places_of_other_repositories_are_never_given(world: Build) -
     cuts = await _cuts(built)
 
     async def places(*repositories: str) -> dict[int, tuple[PlaceShown, ...]]:
-        return await built.reader.read(lambda connection: hits.places_of(connection, cuts, repositories))
+        return await built.reader.read(lambda connection: visible.places_of(connection, cuts, repositories))
 
     async def entries_of(repository: str) -> list[tuple[int, int, str, bytes, str]]:
-        return await built.reader.read(lambda connection: hits.shown_entries(connection, entries, {repository}))
+        return await built.reader.read(lambda connection: visible.shown_entries(connection, entries, {repository}))
 
     async def cuts_of(repository: str) -> list[int]:
-        return await built.reader.read(lambda c: hits.cuts_under(c, [b""], {repository}, lambda _: True))
+        return await built.reader.read(lambda c: visible.cuts_under(c, [b""], {repository}, lambda _: True))
 
     assert len(await places(built.uuid)) == 2
     assert await places("other") == {}
@@ -71,10 +71,10 @@ async def test_path_filters_apply_before_the_cut_of_the_path_leg(world: Build) -
 
 
 async def test_the_many_paths_of_one_content_are_bounded(world: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hits, "MAX_PLACES", 4)
+    monkeypatch.setattr(visible, "MAX_PLACES", 4)
     built = await world({f"copy{number}.py": "def licence(): pass\n" for number in reversed(range(9))})
     for many in (4_096, 5):  # fetched and sorted here, or numbered by SQLite
-        monkeypatch.setattr(hits, "_MANY_PLACES", many)
+        monkeypatch.setattr(visible, "_MANY_PLACES", many)
         (hit,) = (await built.search("licence")).hits
         assert (hit.path, hit.also_at) == ("copy0.py", ("copy1.py", "copy2.py", "copy3.py"))
         assert (hit.root, hit.language, hit.stale) == (str(built.tree), "python", False)

@@ -21,11 +21,11 @@ from indexing.search.query import QueriedName, Query, analyse
 from indexing.search.rank import MAX_MERGED_LINES, MERGED_SHARE, Evidence, Ranked, contenders, rank
 from indexing.search.records import MAX_HITS_A_FILE, SnippetLine
 from indexing.search.snippet import Highlighter
-from storage import Definition, FoundChunk, PlaceShown, Stat
+from storage import Definition, FoundChunk, PlaceShown
 
 
 def place(path: str = "a.py", *, language: str = "python", flags: frozenset[str] = frozenset()) -> PlaceShown:
-    return PlaceShown(1, "r", b"/r", "main", True, path.encode(), language, flags, Stat(1, 2, 3, 4))
+    return PlaceShown(1, "r", b"/r", "main", True, path.encode(), language, flags)
 
 
 class Candidate(NamedTuple):
