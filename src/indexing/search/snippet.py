@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
-from itertools import accumulate, chain
+from itertools import accumulate
 from operator import or_
 from typing import Final
 
@@ -21,7 +21,8 @@ SIGNATURE_BONUS: Final = 0.5
 
 _BREAK = re.compile(r"\r\n|\n|\r")
 _WORD = re.compile(r"\w+")
-_BLANK_OTHERS = bytes(byte if chr(byte).isalnum() or chr(byte) in "_\n" else 0x20 for byte in range(128)) + b" " * 128
+_OTHER = re.compile(r"\W")
+_BLANK_OTHERS = bytes(byte if chr(byte).isalnum() or byte == 0x5F else 0x20 for byte in range(128)) + b" " * 128
 _Match = tuple[int, int, str]
 
 
@@ -36,9 +37,9 @@ class Highlighter:
         self._shortest = _without_longer(words)
         self._values: dict[int, float] = {}
         self._sets: dict[str, int] = {}
-        """the words in each identifier of a line that holds one"""
+        """the words in each identifier around one of them"""
         self._seen: dict[str, tuple[_Match, ...]] = {}
-        """where they stand in it; identifiers without any are absent"""
+        """where they stand in it; identifiers that hold none are absent"""
 
     def snippets(self, pieces: Sequence[tuple[str, int]], limit: int) -> list[tuple[SnippetLine, ...]]:
         """Of each piece the run of at most ``limit`` lines with the most different words of the query.
@@ -90,40 +91,33 @@ class Highlighter:
         return value
 
     def _sets_by_line(self, lines: Sequence[str]) -> list[int]:
-        """The words in each line. Most lines hold none, and most identifiers in the others neither."""
-        holding = sorted(self._holding(lines))
-        identifiers = _identifiers([lines[number] for number in holding])
-        self._look_at([each for each in dict.fromkeys(chain(*identifiers)) if each not in self._sets])
+        """The words in each line.
+
+        All lines are searched as one text for one word after the other, and only the identifiers around what is found
+        are looked at: most hold none.
+        """
+        whole = "\n".join(lines)
+        lower, spaced = _lower(whole), _spaced(whole)
+        begins = [0, *accumulate(len(line) + 1 for line in lines)]
         sets_by_line = [0] * len(lines)
-        for number, mine in zip(holding, identifiers, strict=True):
-            sets_by_line[number] = reduce(or_, map(self._sets.__getitem__, mine), 0)
+        for word in self._shortest:
+            at = lower.find(word)
+            while at >= 0:
+                first, end = spaced.rfind(" ", 0, at) + 1, spaced.find(" ", at)
+                mine = self._words_in(whole[first:end])
+                if mine:
+                    sets_by_line[bisect_right(begins, at) - 1] |= mine
+                at = lower.find(word, max(end, at + 1))
         return sets_by_line
 
-    def _look_at(self, tokens: Sequence[str]) -> None:
-        """Remember what is in identifiers that were not seen before."""
-        self._sets.update(dict.fromkeys(tokens, 0))
-        for number in self._holding(tokens):
-            token = tokens[number]
-            found = self._seen[token] = self._look_inside(token)
-            self._sets[token] = reduce(or_, [self._bits[word] for _, _, word in found], 0)
-
-    def _holding(self, texts: Sequence[str]) -> set[int]:
-        """Which of the texts, none of several lines, hold one of the words in any case.
-
-        All of them are searched as one text for one word after the other: in C, and few words are there at all.
-        """
-        whole = "\n".join(texts).lower()
-        begins: list[int] = []
-        numbers = set()
-        for word in self._shortest:
-            at = whole.find(word)
-            if at >= 0 and not begins:
-                begins = [0, *accumulate(len(text) + 1 for text in whole.split("\n"))]
-            while at >= 0:
-                number = bisect_right(begins, at) - 1
-                numbers.add(number)
-                at = whole.find(word, begins[number + 1])
-        return numbers
+    def _words_in(self, identifier: str) -> int:
+        mine = self._sets.get(identifier)
+        if mine is None:
+            found = self._look_inside(identifier)
+            if found:
+                self._seen[identifier] = found
+            mine = self._sets[identifier] = reduce(or_, [self._bits[word] for _, _, word in found], 0)
+        return mine
 
     def _matches(self, line: str) -> tuple[tuple[int, int], ...]:
         return tuple(
@@ -136,9 +130,10 @@ class Highlighter:
 
     def _look_inside(self, token: str) -> tuple[_Match, ...]:
         """Where words of the query stand in an identifier: the whole of it, or parts."""
-        lower = token.lower()
-        if lower in self._words:
-            return ((0, len(token), lower),)
+        whole = token.lower()
+        if whole in self._words:
+            return ((0, len(token), whole),)
+        lower = _lower(token)
         found = []
         at = 0
         for part in identifier_parts(token):
@@ -146,19 +141,25 @@ class Highlighter:
             if begin < 0:
                 continue
             at = begin + len(part)
-            if part in self._words and at <= len(token):
+            if part in self._words:
                 found.append((begin, at, part))
         return tuple(found)
 
 
-def _identifiers(lines: Sequence[str]) -> list[list[str]]:
-    """Identifiers, words and numbers in each line."""
-    whole = "\n".join(lines)
-    if not whole.isascii():
-        return [_WORD.findall(line) for line in lines]
-    # Four times faster than the regular expression.
-    words = whole.encode("ascii").translate(_BLANK_OTHERS).decode("ascii")
-    return [line.split() for line in words.split("\n")] if lines else []
+def _lower(text: str) -> str:
+    """The text in lower case, every character at its place."""
+    lower = text.lower()
+    if len(lower) != len(text):
+        lower = "".join([each if len(each.lower()) > 1 else each.lower() for each in text])
+    return lower
+
+
+def _spaced(text: str) -> str:
+    """The text with a space for all that belongs to no identifier, word or number, and one more at the end."""
+    if text.isascii():
+        # Much faster than the regular expression.
+        return text.encode("ascii").translate(_BLANK_OTHERS).decode("ascii") + " "
+    return _OTHER.sub(" ", text) + " "
 
 
 def _without_longer(words: Iterable[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 from typing import NamedTuple
 from zlib import crc32
@@ -17,6 +18,7 @@ from indexing.search.fuse import Leg, fuse
 from indexing.search.globs import path_filter
 from indexing.search.join import Shown
 from indexing.search.legs import path_score, promising
+from indexing.search.parts import identifier_parts
 from indexing.search.query import QueriedName, Query, analyse
 from indexing.search.rank import MAX_MERGED_LINES, MERGED_SHARE, Evidence, Ranked, contenders, rank
 from indexing.search.records import MAX_HITS_A_FILE, SnippetLine
@@ -273,6 +275,15 @@ class TestSnippet:
         for line in snippet_of({"a": 1.0, "b": 0.5}, text, 1, limit):
             for begin, end in line.matches:
                 assert 0 <= begin < end <= len(line.text)
+
+    @settings(max_examples=200)
+    @given(st.text(alphabet="abAB_ \n.$\u0130\u00e9\u03a32", max_size=60))
+    def test_exactly_the_lines_with_a_word_are_marked(self, text: str) -> None:
+        words = {"a": 1.0, "ab": 1.0, "$": 1.0, "\u00e9b": 1.0, "2": 1.0}
+        for line in snippet_of(words, text, 1, 100):
+            names = re.findall(r"\w+", line.text)
+            held = [name for name in names if {name.lower(), *identifier_parts(name)} & words.keys()]
+            assert bool(line.matches) == bool(held)
 
 
 class TestPathFilter:
