@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol
 
 from indexing.search.globs import path_filter
 from indexing.search.legs import Filters, name_leg, path_leg, text_leg
@@ -22,8 +22,24 @@ if TYPE_CHECKING:
     from indexing.search.vector_leg import VectorSource
     from storage import Reader, TextIndex
 
-Pages: TypeAlias = "Callable[[Query, LegsFound, SearchRequest, Filters], Awaitable[SearchResult | None]]"
-"""Makes the page as ``page`` does, elsewhere."""
+
+class Pages(Protocol):
+    """Makes pages as ``page`` does, some of them elsewhere."""
+
+    async def __call__(
+        self, query: Query, found: LegsFound, request: SearchRequest, filters: Filters
+    ) -> SearchResult | None:
+        """See ``page``."""
+        ...
+
+    def takes(self, filters: Filters) -> bool:
+        """Whether a page would be made elsewhere now."""
+        ...
+
+    def counted(self) -> AbstractContextManager[None]:
+        """To be entered by whoever makes a page without it."""
+        ...
+
 
 FIRST_LIMIT: Final = 200
 LAST_LIMIT: Final = 6_400
@@ -51,7 +67,16 @@ async def search(
     if not request.repositories or filters.cut_ids == ():
         return SearchResult((), complete=True)
     legs = _Legs(request, query, filters, catalog=catalog, text_index=text_index, vectors=vectors)
-    await legs.begin(max(FIRST_LIMIT, 4 * request.k), max(FIRST_NEIGHBOURS, 4 * request.k))
+    limit = max(FIRST_LIMIT, 4 * request.k)
+    if legs.is_words_alone and (pages is None or not pages.takes(filters)):
+        # One change of threads for all of it.
+        with nullcontext() if pages is None else pages.counted():
+            result = await legs.first_page(limit)
+        if result is not None:
+            return result
+        await legs.widen()
+    else:
+        await legs.begin(limit, max(FIRST_NEIGHBOURS, 4 * request.k))
     while True:
         found = legs.found()
         if pages is None:
@@ -78,6 +103,7 @@ class _Legs:
     ) -> None:
         self.words = NOTHING
         self.near = Neighbours()
+        self._request = request
         self._query = query
         self._filters = filters
         self._catalog = catalog
@@ -98,6 +124,21 @@ class _Legs:
             can_widen=self._can_widen_words or self._can_widen_vectors,
             degraded=tuple(self._vectors.degraded) if self._vectors else (),
         )
+
+    @property
+    def is_words_alone(self) -> bool:
+        """Whether no vectors are searched."""
+        return self._vectors is None
+
+    async def first_page(self, limit: int) -> SearchResult | None:
+        """Begin with words alone, and make the page of what they found."""
+        self._limit = limit
+
+        def make(connection: sqlite3.Connection, words: Words, files: dict[int, float]) -> SearchResult | None:
+            self.words = replace(words, files=files)
+            return page(connection, self._query, self.found(), self._request, self._filters)
+
+        return await self._catalog.read_both(self._search_chunks, self._search_files, make)
 
     async def begin(self, limit: int, neighbours: int) -> None:
         """Search with every leg at once."""
@@ -139,10 +180,9 @@ class _Legs:
             # Beside the vectors a third thread would cost more than it gains.
             self.words = await self._catalog.read(self._search_words)
             return
-        words, files = await asyncio.gather(
-            self._catalog.read(self._search_chunks), self._catalog.read(self._search_files)
+        self.words = await self._catalog.read_both(
+            self._search_chunks, self._search_files, lambda _, words, files: replace(words, files=files)
         )
-        self.words = replace(words, files=files)
 
     async def _widen_vectors(self) -> None:
         if self._vectors is not None:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
@@ -22,7 +22,7 @@ from indexing.search.page import page
 from indexing.search.page_messages import decode_answer, task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from indexing.search.legs import Filters
     from indexing.search.page import LegsFound
@@ -131,14 +131,25 @@ class PageProcess:
         self, query: Query, found: LegsFound, request: SearchRequest, filters: Filters
     ) -> SearchResult | None:
         """See ``page``; raises what that raises."""
-        self._making += 1
-        try:
-            if filters.paths is None and (self._making > 1 or self._is_busy()):
+        is_taken = self.takes(filters)
+        with self.counted():
+            if is_taken:
                 with suppress(_Gone):
                     answer = await self._asked(encode_frame(task_of(found, request)))
                     self.made += 1
                     return answer.page()
             return await self._reader.read(partial(page, query=query, found=found, request=request, filters=filters))
+
+    def takes(self, filters: Filters) -> bool:
+        """Whether the process would make a page now."""
+        return filters.paths is None and (self._making > 0 or self._is_busy())
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """While a page is made, the next one is made by the other of the two processes."""
+        self._making += 1
+        try:
+            yield
         finally:
             self._making -= 1
 

@@ -147,8 +147,8 @@ class Highlighter:
 
 
 def _lower(text: str) -> str:
-    """The text in lower case, every character at its place."""
-    lower = text.lower()
+    """The text in lower case, each character by itself and at its place."""
+    lower = text.replace("\N{GREEK CAPITAL LETTER SIGMA}", "\N{GREEK SMALL LETTER SIGMA}").lower()
     if len(lower) != len(text):
         lower = "".join([each if len(each.lower()) > 1 else each.lower() for each in text])
     return lower

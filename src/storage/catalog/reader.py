@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
     from storage.catalog.repositories import Repository
 
+S = TypeVar("S")
 T = TypeVar("T")
+U = TypeVar("U")
 
 READ_THREADS = 8
 """Of a reader's ``read``."""
@@ -141,15 +143,30 @@ class Reader:
 
         Several statements in one function cost one change of threads; those of ``query`` cost one each.
         """
-        self._reads += 1
-        self._quiet.clear()
-        try:
-            with self._noticing():
-                return await asyncio.get_running_loop().run_in_executor(self._threads, self._read_on_kept, read)
-        finally:
-            self._reads -= 1
-            if not self._reads:
-                self._quiet.set()
+        with self._counted(), self._noticing():
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._read_on_kept, read)
+
+    async def read_both(
+        self,
+        one: Callable[[sqlite3.Connection], S],
+        other: Callable[[sqlite3.Connection], U],
+        then: Callable[[sqlite3.Connection, S, U], T],
+    ) -> T:
+        """As ``read``: two functions at once, and in the thread of the first a third one with what they gave.
+
+        Where no second thread is free by the time the first is done, it runs the other one too.
+        """
+
+        def read(connection: sqlite3.Connection) -> T:
+            try:
+                first = one(connection)
+            finally:
+                is_mine = beside.cancel()
+            return then(connection, first, other(connection) if is_mine else beside.result())
+
+        with self._counted(), self._noticing():
+            beside = self._threads.submit(self._read_on_kept, other)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._read_on_kept, read)
 
     async def quiet(self, most_seconds: float = COURTESY_SECONDS) -> None:
         """Wait until nobody is inside ``read``, at most so long: background work lets those who ask go first.
@@ -166,6 +183,17 @@ class Reader:
         await self._is_damaged.wait()
         if self._damage is not None:
             raise self._damage
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._reads += 1
+        self._quiet.clear()
+        try:
+            yield
+        finally:
+            self._reads -= 1
+            if not self._reads:
+                self._quiet.set()
 
     @contextmanager
     def _noticing(self) -> Iterator[None]:

@@ -198,3 +198,34 @@ async def test_a_connection_in_use_when_the_reader_closes_is_closed_after_it(fil
     await reading
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         await asyncio.to_thread(used[0].execute, "SELECT 1")
+
+
+async def test_two_functions_read_at_the_same_time_and_a_third_with_what_they_gave(filled: FilledCatalog) -> None:
+    meeting = threading.Barrier(2, timeout=10)
+
+    def meet(connection: sqlite3.Connection) -> sqlite3.Connection:
+        meeting.wait()
+        return connection
+
+    async with open_reader(filled.path) as reader:
+        third, first, other = await reader.read_both(meet, meet, lambda *given: given)
+        assert third is first
+        assert other is not first
+
+
+async def test_more_pairs_than_threads_wait_for_each_other_and_never_for_ever(filled: FilledCatalog) -> None:
+    async with open_reader(filled.path) as reader, asyncio.timeout(20):
+        pairs = (reader.read_both(lambda _: 1, lambda _: 2, lambda _, one, two: one + two) for _ in range(200))
+        assert set(await asyncio.gather(*pairs)) == {3}
+
+
+@pytest.mark.parametrize("fails", ["one", "other", "then"])
+async def test_whichever_of_the_functions_fails_is_heard(filled: FilledCatalog, fails: str) -> None:
+    def step(name: str) -> None:
+        if name == fails:
+            raise CatalogDamaged(name)
+
+    async with open_reader(filled.path) as reader:
+        with pytest.raises(CatalogDamaged, match=fails):
+            await reader.read_both(lambda _: step("one"), lambda _: step("other"), lambda *_: step("then"))
+        assert await reader.read(lambda connection: connection.execute("SELECT 1").fetchall()) == [(1,)]
