@@ -28,7 +28,7 @@ from indexing.search import (
     search,
     search_similar,
 )
-from storage import UnknownRepository, repositories
+from storage import UnknownRepository
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -143,7 +143,7 @@ class Queries:
 
     async def _chosen(self, caller: Principal, uuids: Sequence[str]) -> frozenset[str]:
         """The repositories to answer from: those asked for, or all that the caller sees."""
-        known = caller.visible(each.uuid for each in await self._sources.reader.read(repositories))
+        known = caller.visible(await self._sources.repositories())
         for uuid in uuids:
             if uuid not in known:
                 raise UnknownRepository(

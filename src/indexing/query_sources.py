@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from indexing.pending import Pending
 from indexing.reading import open_for_search, serving_collection
-from storage import unfinished_jobs
+from storage import repositories, unfinished_jobs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -55,6 +55,10 @@ class Sources(Protocol):
         """What makes the pages of searches; None: whoever searches does."""
         ...
 
+    async def repositories(self) -> frozenset[str]:
+        """The uuids of all repositories."""
+        ...
+
     async def text_index(self) -> TextIndex:
         """The text index, as new as it has to be."""
         ...
@@ -90,6 +94,8 @@ class OwnerSources:
         self.settings, self.reader = owner.settings, owner.reader
         self._owner = owner
         self._pending = Pending(owner)
+        self._repositories: tuple[int, frozenset[str]] | None = None
+        """as they were after so many commits"""
 
     @property
     def hybrid_search(self) -> bool:
@@ -100,6 +106,13 @@ class OwnerSources:
     def pages(self) -> Pages | None:
         """A process beside this one, in a daemon."""
         return self._owner.pages
+
+    async def repositories(self) -> frozenset[str]:
+        """See `Sources`. All commits are this process's, so they are read again only after one."""
+        commits = self._owner.writer.commits
+        if self._repositories is None or self._repositories[0] != commits:
+            self._repositories = commits, await _repositories(self.reader)
+        return self._repositories[1]
 
     async def text_index(self) -> TextIndex:
         """The index that is being written: a commit is visible in it at once."""
@@ -158,6 +171,10 @@ class ReadSources:
     def pages(self) -> None:
         """Nothing else is done here."""
 
+    async def repositories(self) -> frozenset[str]:
+        """See `Sources`."""
+        return await _repositories(self.reader)
+
     async def text_index(self) -> TextIndex:
         """The index as of a moment ago."""
         async with self._reloading:
@@ -194,6 +211,10 @@ class ReadSources:
     def watching(self, repository: str) -> dict[str, Any]:  # noqa: ARG002  (see `Sources`)
         """Nobody watches."""
         return _UNWATCHED
+
+
+async def _repositories(reader: Reader) -> frozenset[str]:
+    return frozenset([each.uuid for each in await reader.read(repositories)])
 
 
 _UNWATCHED: Final[dict[str, Any]] = {"mode": "off", "dirty": 0, "problem": ""}

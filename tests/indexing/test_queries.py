@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from indexing.queries import (
     open_queries,
     queries_of,
 )
+from indexing.repositories import forget_repository
 from indexing.runtime import open_owner
 from indexing.search import BadRequest, VectorSearchUnavailable
 from indexing.settings import Settings
@@ -108,6 +110,31 @@ async def test_filters_narrow_a_search_down(data_dir: Path, fruit: Path, vault: 
         assert paths(await queries.search(LOCAL, ask(repositories=(one,), languages=("Python",)))) == ["src/fruit.py"]
         assert paths(await queries.search(LOCAL, ask(paths=("*.md",)))) == ["notes.md"]
         assert len(paths(await queries.search(LOCAL, ask(k=1)))) == 1
+
+
+async def test_repositories_are_known_from_the_moment_they_are_there_until_they_go(
+    data_dir: Path, fruit: Path, vault: Path
+) -> None:
+    ask = SearchAsk("banana")
+    async with asking(data_dir, fruit) as (queries, owner, (first,)):
+        reads = 0
+        read = owner.reader.read
+
+        async def counted(what: Any) -> Any:
+            nonlocal reads
+            reads += 1
+            return await read(what)
+
+        assert paths(await queries.search(LOCAL, ask))
+        owner.reader.read = counted  # type: ignore[assignment, method-assign]
+        assert paths(await queries.search(LOCAL, ask))
+        assert reads == 0  # the page is made with `read_both`, and nothing else is asked while nothing is written
+        repository = await index(owner, vault)
+        assert "vault.py" in paths(await queries.search(LOCAL, ask))
+        await forget_repository(owner, repository)
+        with pytest.raises(UnknownRepository, match=repository.uuid):
+            await queries.search(LOCAL, replace(ask, repositories=(repository.uuid,)))
+        assert {hit["repository"] for hit in (await queries.search(LOCAL, ask))["hits"]} == {first}
 
 
 async def test_a_caller_gets_nothing_of_a_repository_that_it_does_not_see(
