@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from indexing.search.globs import path_filter
+from indexing.search.join import places_of
 from indexing.search.legs import Filters, name_leg, path_leg, text_leg
 from indexing.search.page import NOTHING, LegsFound, Words, page
 from indexing.search.query import Query, analyse
@@ -66,9 +67,12 @@ async def search(
     filters = await _filters(request, catalog)
     if not request.repositories or filters.cut_ids == ():
         return SearchResult((), complete=True)
-    legs = _Legs(request, query, filters, catalog=catalog, text_index=text_index, vectors=vectors)
+    is_made_here = pages is None or not pages.takes(filters)
+    legs = _Legs(
+        request, query, filters, catalog=catalog, text_index=text_index, vectors=vectors, is_made_here=is_made_here
+    )
     limit = max(FIRST_LIMIT, 4 * request.k)
-    if legs.is_words_alone and (pages is None or not pages.takes(filters)):
+    if legs.is_words_alone and is_made_here:
         # One change of threads for all of it.
         with nullcontext() if pages is None else pages.counted():
             result = await legs.first_page(limit)
@@ -100,8 +104,10 @@ class _Legs:
         catalog: Reader,
         text_index: TextIndex,
         vectors: VectorSource | None,
+        is_made_here: bool,
     ) -> None:
         self.words = NOTHING
+        self._is_made_here = is_made_here
         self.near = Neighbours()
         self._request = request
         self._query = query
@@ -191,7 +197,12 @@ class _Legs:
     def _search_words(self, connection: sqlite3.Connection) -> Words:
         # The files found by their paths are the same however far the other legs go.
         files = self._search_files(connection) if self.words is NOTHING else self.words.files
-        return replace(self._search_chunks(connection), files=files)
+        words = replace(self._search_chunks(connection), files=files)
+        if not self._is_made_here:
+            return words
+        # The vectors are not there yet: what the page will ask for first can be had meanwhile.
+        cuts = {hit.cut_id for leg in (words.text, words.names) for hit in leg.hits}.union(files)
+        return replace(words, places=places_of(connection, cuts, self._filters))
 
     def _search_chunks(self, _: sqlite3.Connection) -> Words:
         # It needs no catalog, only a thread of those that answer.

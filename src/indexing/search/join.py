@@ -47,11 +47,23 @@ def known_of(connection: sqlite3.Connection, near: Mapping[bytes, float]) -> tup
     return scores, dict(known.values())
 
 
-def shown_of(connection: sqlite3.Connection, found: Mapping[int, int], filters: Filters) -> Shown:
-    """Which chunks are shown, of ``{chunk id: cut id}``."""
+def places_of(
+    connection: sqlite3.Connection, cut_ids: Collection[int], filters: Filters
+) -> dict[int, tuple[PlaceShown, ...]]:
+    """Where each cut is shown; nothing for those that are shown nowhere."""
     accepts = None if filters.paths is None else filters.paths.accepts
-    places = visible.places_of(connection, set(found.values()), filters.repositories, accepts)
-    return Shown({chunk_id: cut_id for chunk_id, cut_id in found.items() if cut_id in places}, places)
+    return dict.fromkeys(cut_ids, ()) | visible.places_of(connection, cut_ids, filters.repositories, accepts)
+
+
+def shown_of(
+    connection: sqlite3.Connection,
+    found: Mapping[int, int],
+    filters: Filters,
+    known: Mapping[int, tuple[PlaceShown, ...]] = {},
+) -> Shown:
+    """Which chunks are shown, of ``{chunk id: cut id}``; ``known`` are places of cuts that were looked up already."""
+    places = {**known, **places_of(connection, set(found.values()) - known.keys(), filters)}
+    return Shown({chunk_id: cut_id for chunk_id, cut_id in found.items() if places[cut_id]}, places)
 
 
 def rows_of(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from indexing.search.legs import Filters
     from indexing.search.query import Query
     from indexing.search.records import SearchRequest
-    from storage import Definition
+    from storage import Definition, PlaceShown
 
 _TEXT_DECIDES: Final = 1e-3
 LEG_WEIGHTS: Final[dict[str, float]] = {"text": 1.0, "name": 1.0, "path": 0.6, "vector": 0.5}
@@ -40,6 +40,8 @@ class Words:
     names: TextHits = NO_HITS
     files: Mapping[int, float] = field(default_factory=dict)
     """what the path leg found: score by cut id"""
+    places: Mapping[int, tuple[PlaceShown, ...]] = field(default_factory=dict)
+    """of cuts among them that were looked up already; empty for those that are shown nowhere"""
 
 
 NOTHING: Final = Words()
@@ -108,7 +110,7 @@ def _joined(connection: sqlite3.Connection, found: LegsFound, filters: Filters) 
         firsts = hits.first_chunks(connection, others)
         leads |= firsts
         cuts |= {chunk_id: cut_id for cut_id, chunk_id in firsts.items()}
-    return _Joined(shown_of(connection, cuts, filters), cosines, leads)
+    return _Joined(shown_of(connection, cuts, filters, words.places), cosines, leads)
 
 
 def _defined(connection: sqlite3.Connection, names: TextHits, shown: Shown) -> dict[int, tuple[Definition, ...]]:
