@@ -66,11 +66,12 @@ def file_text(connection: sqlite3.Connection, ask: TextAsk) -> FileText:
     """
     shown, exact = printable_path(ask.path)
     cut_id = visible.cut_in_worktree(connection, ask.repository, ask.path)
-    is_asked = ask.path.__eq__
-    places = {} if cut_id is None else visible.places_of(connection, [cut_id], [ask.repository], is_asked)
-    place = next((each for found in places.values() for each in found if each.in_worktree), None)
-    file = None if cut_id is None else hits.packed_files(connection, [cut_id]).get(cut_id)
-    if place is None or file is None:
+    place = file = None
+    if cut_id is not None:
+        places = visible.places_of(connection, [cut_id], [ask.repository], lambda path: path == ask.path)
+        place = next((each for each in places.get(cut_id, ()) if each.in_worktree), None)
+        file = hits.packed_files(connection, [cut_id]).get(cut_id)
+    if cut_id is None or place is None or file is None:
         raise NotIndexed(f"{shown!r} is not indexed in repository {ask.repository!r}")
     # Of bytes: the ends of lines that chunks count by, and no others.
     lines = file.text().splitlines(keepends=True)
@@ -87,5 +88,5 @@ def file_text(connection: sqlite3.Connection, ask: TextAsk) -> FileText:
         b"".join(lines[ask.start - 1 : last]).decode("utf-8", "replace"),
         place.language,
         file.sha256.hex(),
-        is_stale(place, visible.stats_of(connection, [place.entry_id])[place.entry_id], file.sha256),
+        is_stale(place, visible.stats_of(connection, {place.entry_id: cut_id}).get(place.entry_id), file.sha256),
     )

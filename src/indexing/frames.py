@@ -26,6 +26,13 @@ def read_frame(stream: BinaryIO) -> bytes | None:
     return stream.read(int.from_bytes(length, "big")) if len(length) == _LENGTH_BYTES else None
 
 
+def frame_in(buffer: bytearray, at: int) -> tuple[bytes, int] | None:
+    """Return the body of the frame that begins at ``at``, and where it ends; None where it is not whole yet."""
+    body = at + _LENGTH_BYTES
+    end = body + int.from_bytes(buffer[at:body], "big")
+    return (bytes(memoryview(buffer)[body:end]), end) if body <= end <= len(buffer) else None
+
+
 async def next_frame(stream: StreamReader) -> bytes:
     """Wait for the body of the next frame. Raises ``asyncio.IncompleteReadError`` at the end."""
     length = await stream.readexactly(_LENGTH_BYTES)

@@ -6,7 +6,8 @@ import asyncio
 import os
 from typing import Final
 
-_LENGTH_BYTES: Final = 4
+from indexing.frames import frame_in
+
 _GULP_BYTES: Final = 1 << 20
 
 
@@ -23,12 +24,11 @@ class ReportPipe:
 
     def take(self) -> bytes | None:
         """Return the body of the next frame if it was read already."""
-        body = self._at + _LENGTH_BYTES
-        end = body + int.from_bytes(self._buffer[self._at : body], "big")
-        if not body <= end <= len(self._buffer):
+        found = frame_in(self._buffer, self._at)
+        if found is None:
             return None
-        self._at = end
-        return bytes(memoryview(self._buffer)[body:end])
+        frame, self._at = found
+        return frame
 
     async def next_frame(self) -> bytes:
         """Wait for the body of the next frame. Raises ``EOFError`` when the process closed its end."""

@@ -9,14 +9,17 @@ import stat
 from storage import PlaceShown, Stat
 
 
-def is_stale(place: PlaceShown, known: Stat, sha256: bytes) -> bool:
+def is_stale(place: PlaceShown, known: Stat | None, sha256: bytes) -> bool:
     """True when the content of the file differs from what was indexed, or it cannot be read (gone, denied).
 
-    ``known`` is its stat when it was read, ``sha256`` the digest of what was.
+    ``known`` is its stat when it was read, None where the catalog knows something newer; ``sha256`` the digest of what
+    was read.
 
     One ``lstat`` when nothing happened to the file; it is read and hashed only where its stat differs and its size does
     not (touched, checked out again). What is no regular file any more is never opened.
     """
+    if known is None:
+        return True
     path = place.root + b"/" + place.path
     try:
         now = os.lstat(path)

@@ -118,11 +118,10 @@ def _stale(
 ) -> dict[int, bool]:
     """By entry, for those that are on disk."""
     places = {each.place.entry_id: (each.place, each.chunk.cut_id) for each in ranked if each.place.in_worktree}
-    known = visible.stats_of(connection, places)
+    known = visible.stats_of(connection, {entry_id: cut_id for entry_id, (_, cut_id) in places.items()})
     return {
-        entry_id: is_stale(place, known[entry_id], files[cut_id].sha256)
+        entry_id: is_stale(place, known.get(entry_id), files[cut_id].sha256)
         for entry_id, (place, cut_id) in places.items()
-        if entry_id in known
     }
 
 

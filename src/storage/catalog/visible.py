@@ -17,7 +17,7 @@ from storage.records import Stat
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 MAX_PLACES = 64
 """Paths looked at for one cut; a licence text can lie in thousands of places."""
@@ -107,13 +107,16 @@ def places_of(
     return {cut_id: tuple(places) for cut_id, places in by_cut.items()}
 
 
-def stats_of(connection: sqlite3.Connection, entry_ids: Collection[int]) -> dict[int, Stat]:
-    """What the files of entries were on disk when they were read."""
+def stats_of(connection: sqlite3.Connection, cuts: Mapping[int, int]) -> dict[int, Stat]:
+    """What the files of entries were on disk when they were read, of ``{entry id: cut id}``.
+
+    Entries that are gone or show another cut by now are absent.
+    """
     rows = connection.execute(
-        "SELECT id, size, mtime_ns, ctime_ns, inode FROM entries WHERE id IN (SELECT value FROM json_each(?))",
-        (json_list(entry_ids),),
+        "SELECT id, cut_id, size, mtime_ns, ctime_ns, inode FROM entries WHERE id IN (SELECT value FROM json_each(?))",
+        (json_list(cuts),),
     )
-    return {entry_id: Stat(*stat) for entry_id, *stat in rows}
+    return {entry_id: Stat(*stat) for entry_id, cut_id, *stat in rows if cut_id == cuts[entry_id]}
 
 
 def shown_entries(

@@ -48,6 +48,14 @@ async def test_f096_places_of_other_repositories_are_never_given(world: Build) -
     assert await cuts_of("other") == []
 
 
+async def test_the_stat_of_an_entry_that_shows_another_cut_by_now_is_not_given(world: Build) -> None:
+    built = await world(FILES)
+    entries: dict[int, int] = dict(await built.reader.query("SELECT id, cut_id FROM entries"))
+    assert (await built.reader.read(lambda connection: visible.stats_of(connection, entries))).keys() == entries.keys()
+    others = dict.fromkeys((*entries, 10**6), max(entries.values()) + 1)
+    assert await built.reader.read(lambda connection: visible.stats_of(connection, others)) == {}
+
+
 @pytest.mark.parametrize("word", ["OR", "NOT", "NEAR", 'x" OR "near', "near*", "words:near", "(near", "near AND or"])
 async def test_f083_path_words_are_matched_as_plain_words(world: Build, word: str) -> None:
     built = await world(FILES)
