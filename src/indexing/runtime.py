@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from indexing.sources import Rules
     from indexing.vectors import OwnedVectors
     from indexing.watch import Watching
-    from storage import Incarnation, JobOrigin, Reader, Registry, Repository, Root
+    from storage import Given, Incarnation, JobOrigin, Reader, Registry, Repository, Root
 
 
 CLEAN_STOP_SECONDS = 5.0
@@ -131,6 +131,8 @@ class Owner:
                 batch_files=settings.indexing.worker_batch_size,
                 batch_bytes=settings.indexing.worker_batch_bytes,
                 queue_batches=settings.indexing.queue_batches,
+                zstd_level=settings.storage.zstd_level,
+                commit_seconds=settings.text.commit_interval_ms / 1000,
                 garbage_grace_seconds=settings.storage.garbage_grace_days * 86_400.0,
             ),
             writer=self.writer,
@@ -192,8 +194,10 @@ async def open_owner(settings: Settings, *, watch: bool = False) -> AsyncIterato
         try:
             writer = Writer(
                 directory.catalog,
-                before_commit=lambda: _may_follow(owner),
-                after_commit=lambda results: _follow(owner, results),
+                after_apply=lambda results: _take(owner, results),
+                before_commit=lambda: _caught_up(owner),
+                after_commit=lambda _: _confirm(owner),
+                after_undo=lambda: _withdraw(owner),
                 on_full=lambda waits: owner.waits_for_room(waits) if owner is not None else None,
             )
             aside = await enter_writer(stack, writer, directory)
@@ -206,7 +210,6 @@ async def open_owner(settings: Settings, *, watch: bool = False) -> AsyncIterato
                 directory.text,
                 reader,
                 incarnation,
-                commit_interval=settings.text.commit_interval_ms / 1000,
                 heap_bytes=settings.text.heap_bytes,
                 threads=settings.text.threads,
                 on_searchable=lambda chunks: owner.count_searchable(chunks) if owner is not None else None,
@@ -321,16 +324,25 @@ async def _mark_clean_stop(writer: Writer, incarnation_id: int) -> None:
             await writer.apply(lambda connection: end_incarnation(connection, incarnation_id, now_ms=_now_ms()))
 
 
-async def _may_follow(owner: Owner | None) -> None:
-    if owner is not None:
-        await owner.feed.keeps_up()
+async def _take(owner: Owner | None, results: Sequence[object]) -> Given:
+    return "nothing" if owner is None else await owner.feed.take(results)
 
 
-async def _follow(owner: Owner | None, results: Sequence[object]) -> None:
+async def _caught_up(owner: Owner | None) -> None:
     if owner is not None:
-        await owner.feed.follow(results)
+        await owner.feed.caught_up()
+
+
+async def _confirm(owner: Owner | None) -> None:
+    if owner is not None:
+        await owner.feed.confirm()
         if owner.vectors is not None:
             owner.vectors.service.nudge()
+
+
+async def _withdraw(owner: Owner | None) -> None:
+    if owner is not None:
+        await owner.feed.withdraw()
 
 
 def _hold_back(job: IndexJob, verdict: Verdict) -> None:

@@ -85,7 +85,7 @@ from storage.catalog.repositories import (
     repository_at,
 )
 from storage.catalog.visible import PlaceShown
-from storage.catalog.writer import Writer
+from storage.catalog.writer import Given, Writer
 from storage.closable_queue import ClosableQueue, QueueClosed
 from storage.data_directory import DataDirectory, Ownership
 from storage.errors import (
@@ -198,6 +198,7 @@ __all__ = [
     "FileVersion",
     "FlagChange",
     "FoundChunk",
+    "Given",
     "Incarnation",
     "InjectedFault",
     "JobOrigin",

@@ -205,8 +205,8 @@ def _note_acknowledged(path: Path) -> None:
     notes = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     apply = Writer.apply
 
-    async def noting(self: Writer, change: Callable[[sqlite3.Connection], T]) -> T:
-        result = await apply(self, change)
+    async def noting(self: Writer, change: Callable[[sqlite3.Connection], T], *, patience: float = 0.0) -> T:
+        result = await apply(self, change, patience=patience)
         for each in result if isinstance(result, list) else []:
             if isinstance(each, Committed):
                 os.write(notes, f"{each.place.path.hex()} {each.seq}\n".encode())

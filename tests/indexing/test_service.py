@@ -27,7 +27,7 @@ from indexing.runtime import Owner, open_owner
 from indexing.service import IndexingService
 from indexing.sources import RootMissing
 from storage import KeyReused, Repository, StaleEpoch, accept_job, job_row, job_rows
-from storage.catalog import writer as writer_module
+from storage.catalog import writing_connection as writer_module
 from tests.faults import state
 from tests.faults.driver import Driver, Order, settings_for
 

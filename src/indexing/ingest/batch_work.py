@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from indexing.ingest.finish import finished
 from indexing.ingest.messages import BatchTask, FileReport
 from indexing.ingest.progress import FileNote
 from indexing.ingest.stage_meters import IngestMeter
-from indexing.ingest.text_documents import with_words
 from indexing.ingest.worker_process import WorkerDied
 from indexing.sources import display
 from storage import (
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+COMMITS_AHEAD = 24
+"""Batches that may wait for their commit: one commit takes some ten, and the workers go on meanwhile."""
 READ_AGAIN_MOST = 3
 GONE_SINCE = "gone_since"
 """Reason of a removal: the scan saw the path, the worker no longer did."""
@@ -62,51 +64,62 @@ class BatchWork:
         self,
         repository: Repository,
         run: Run,
+        batches: ClosableQueue[Batch],
         writer: Writer,
         counters: Counters,
         *,
         reader: Reader,
         rules: Rules,
         gate: Gate,
+        zstd_level: int,
+        commit_seconds: float = 0.0,
         meter: IngestMeter | None = None,
     ) -> None:
-        """Prepare; everything is written under ``run``, and nothing new is begun where ``gate`` says so."""
+        """Prepare to take ``batches``: all is written under ``run``, nothing new is begun where ``gate`` says so.
+
+        While more batches follow, one waits ``commit_seconds`` for others to be committed with it.
+        """
         self._meter = meter or IngestMeter()
         self._reader = reader
         self._repository = repository
         self._run = run
+        self._batches = batches
         self._writer = writer
         self._counters = counters
         self._rules = rules
         self._gate = gate
+        self._zstd_level = zstd_level
+        self._commit_seconds = commit_seconds
+        self._commits = asyncio.Semaphore(COMMITS_AHEAD)
+        self._finishing = asyncio.Lock()
         self._again: list[FileTask] = []
 
-    async def work_on(self, batches: ClosableQueue[Batch], pool: WorkerPool, number: int) -> None:
+    async def work(self, pool: WorkerPool, number: int) -> None:
         """Take batches until there are none, as the ``number``-th of the tasks that do.
 
         A permit and a worker come before each batch, and are kept until they are recalled or no batch is there. While
-        one batch is cut, the next is already with the worker, and the one before is committed. All tasks but the first
-        (number 0) end when the job goes on sequentially; so does it for the first worker that cannot be had. The first
-        task tries once more then, and when it has none either, the job fails.
+        one batch is cut, the next is already with the worker, and those before wait for their commit. All tasks but the
+        first (number 0) end when the job goes on sequentially; so does it for the first worker that cannot be had. The
+        first task tries once more then, and when it has none either, the job fails.
         """
         async with asyncio.TaskGroup() as group:
-            committing: asyncio.Task[None] | None = None
-            while await self._may_begin(batches, number):
+            while await self._may_begin(number):
                 has_worker, asked = False, monotonic()
                 self._gate.are_several = pool.permits.limit > 1
                 try:
                     async with pool.lend(self._gate) as lent:
                         has_worker = True
                         self._meter.worker_wait_seconds += monotonic() - asked
-                        committing = await self._work(batches, lent, group, committing, number)
+                        await self._work(lent, group, number)
                 except Exception as error:
                     # With a batch in hand the failure is the job's; without one another task may do what is left.
                     if has_worker or (self._gate.is_sequential and not number):
                         raise
                     self._gate.go_on_sequentially(str(error))
+            await self._writer.flush()
 
-    async def _may_begin(self, batches: ClosableQueue[Batch], number: int) -> bool:
-        while await self._has_batch(batches):
+    async def _may_begin(self, number: int) -> bool:
+        while await self._has_batch():
             if number and self._gate.is_sequential:
                 return False
             if self._gate.is_open:
@@ -114,54 +127,48 @@ class BatchWork:
             await self._gate.opened()
         return False
 
-    async def _has_batch(self, batches: ClosableQueue[Batch]) -> bool:
+    async def _has_batch(self) -> bool:
         began = monotonic()
-        is_there = await batches.ready()
+        is_there = await self._batches.ready()
         self._meter.work_wait_seconds += monotonic() - began
         return is_there
 
-    async def _work(
-        self,
-        batches: ClosableQueue[Batch],
-        lent: Lent,
-        group: asyncio.TaskGroup,
-        committing: asyncio.Task[None] | None,
-        number: int,
-    ) -> asyncio.Task[None] | None:
-        """Work with one worker for as long as it may be kept; returns the last commit, which may still be going on."""
+    async def _work(self, lent: Lent, group: asyncio.TaskGroup, number: int) -> None:
+        """Work with one worker for as long as it may be kept; the last commits may still be going on then."""
         # A recalled permit is good for one batch all the same: two jobs would hand it to and fro and do nothing.
-        following = self._next(batches) if self._gate.is_open else None
+        following = self._next() if self._gate.is_open else None
         while following is not None:
             (batch, task), following = following, None
             if self._gate.is_stopping:
-                following = self._next(batches)
+                following = self._next()
                 continue
             if self._may_go_on(lent, number):
-                following = self._next(batches)
+                following = self._next()
             await lent.weigh()
             reports = await self._reports(lent.worker, batch.tasks, task, None if following is None else following[1])
-            if committing is not None:
-                began = monotonic()
-                await committing
-                self._meter.writer_wait_seconds += monotonic() - began
-            committing = group.create_task(self._commit_batch(reports, batch.id), name="commit")
+            began = monotonic()
+            await self._commits.acquire()
+            self._meter.writer_wait_seconds += monotonic() - began
+            group.create_task(self._commit_batch(reports, batch.id), name="commit")
             if following is None and self._may_go_on(lent, number):
-                following = self._next(batches)
-        return committing
+                following = self._next()
 
     def _may_go_on(self, lent: Lent, number: int) -> bool:
         is_one_too_many = number > 0 and self._gate.is_sequential
         return self._gate.is_open and not lent.is_recalled and not is_one_too_many
 
-    def _next(self, batches: ClosableQueue[Batch]) -> tuple[Batch, BatchTask] | None:
+    def _next(self) -> tuple[Batch, BatchTask] | None:
         try:
-            batch = batches.get_nowait()
+            batch = self._batches.get_nowait()
         except asyncio.QueueEmpty:
             return None
         return batch, self._task(batch.tasks)
 
     async def _commit_batch(self, reports: Sequence[tuple[FileTask, FileReport]], batch_id: int) -> None:
-        self._again.extend(await self._commit(reports, batch_id))
+        try:
+            self._again.extend(await self._commit(reports, batch_id))
+        finally:
+            self._commits.release()
 
     async def read_again(self, pool: WorkerPool) -> None:
         """Read the files again whose entry changed under the read, once no batch is left."""
@@ -169,13 +176,16 @@ class BatchWork:
             async with pool.lend(self._gate) as lent:
                 await self._read_again(lent.worker, self._again)
 
-    async def apply(self, changes: Sequence[FileChange], batch_id: int | None = None) -> list[FileResult]:
+    async def apply(
+        self, changes: Sequence[FileChange], batch_id: int | None = None, *, patience: float = 0.0
+    ) -> list[FileResult]:
         """Commit changes and count what came of them."""
         run, uuid = self._run, self._repository.uuid
         results = await self._writer.apply(
             lambda connection: commit_batch(
                 connection, run, changes, repository=uuid, now_ms=int(time() * 1000), batch_id=batch_id
-            )
+            ),
+            patience=patience,
         )
         for change, result in zip(changes, results, strict=True):
             if not isinstance(result, ReadAgain):
@@ -184,7 +194,7 @@ class BatchWork:
 
     def _task(self, tasks: Sequence[FileTask], mode: CutMode = "syntax") -> BatchTask:
         root, repository_id = self._repository.root.path, self._repository.id
-        return BatchTask(root, repository_id, self._rules, tuple(tasks), mode, with_words=self._gate.are_several)
+        return BatchTask(root, repository_id, self._rules, tuple(tasks), mode, finish=self._gate.are_several)
 
     async def _reports(
         self,
@@ -235,17 +245,23 @@ class BatchWork:
 
     async def _commit(self, reports: Sequence[tuple[FileTask, FileReport]], batch_id: int | None) -> list[FileTask]:
         """Commit what came of some files; returns those that have to be read again."""
-        changes = [
-            report.version or report.exclusion or report.failure or Removal(task.place, GONE_SINCE)
-            for task, report in reports
-        ]
         await self._reader.quiet()
-        results = await self.apply(await asyncio.to_thread(lambda: [with_words(each) for each in changes]), batch_id)
+        # One at a time: they would only take turns with each other, and with whoever commits.
+        async with self._finishing:
+            changes = await asyncio.to_thread(lambda: [self._change(task, report) for task, report in reports])
+        is_last = self._batches.closed and self._batches.empty()
+        results = await self.apply(changes, batch_id, patience=0.0 if is_last else self._commit_seconds)
         return [
             task.with_seq(result.seq)
             for (task, _), result in zip(reports, results, strict=True)
             if isinstance(result, ReadAgain)
         ]
+
+    def _change(self, task: FileTask, report: FileReport) -> FileChange:
+        version = report.version
+        if version is not None and report.text is not None:
+            version = finished(version, report.text, self._zstd_level)
+        return version or report.exclusion or report.failure or Removal(task.place, GONE_SINCE)
 
     def _count(self, change: FileChange, result: FileResult) -> None:
         counters = self._counters

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 REMOVALS_A_CHANGE = 500
 STOP_SECONDS = 4.0
 """That a job which is to stop may take for what it has in hand; then that is given up, each file old or new."""
+INTENT_SECONDS = 0.25
+"""That an intent waits for others' commit: the workers have some batches still, and each commit makes a segment."""
 QUEUED_FILES = 65_536
 """Files that may be planned ahead of the workers, about 400 bytes each, so that the total is known early."""
 
@@ -68,6 +70,9 @@ class JobSettings:
     batch_files: int
     batch_bytes: int
     queue_batches: int
+    zstd_level: int
+    commit_seconds: float
+    """that batches wait for others to be committed with them"""
     garbage_grace_seconds: float
 
 
@@ -147,11 +152,14 @@ class IndexJob:
         work = BatchWork(
             repository,
             run,
+            self._batches,
             self._writer,
             self.counters,
             reader=self._reader,
             rules=self._settings.rules,
             gate=self.gate,
+            zstd_level=self._settings.zstd_level,
+            commit_seconds=self._settings.commit_seconds,
             meter=self._pool.meter,
         )
         try:
@@ -193,7 +201,7 @@ class IndexJob:
             group.create_task(self._scan(tree), name="scan")
             group.create_task(self._form_batches(run, suspects), name="batches")
             for number in range(self._settings.concurrent_workers):
-                group.create_task(work.work_on(self._batches, self._pool, number), name=f"worker-{number}")
+                group.create_task(work.work(self._pool, number), name=f"worker-{number}")
         await work.read_again(self._pool)
         self.counters.stage = "finishing"
         if not self.gate.is_stopping:
@@ -234,6 +242,7 @@ class IndexJob:
     async def _form_batches(self, run: Run, suspects: frozenset[bytes]) -> None:
         """Record the intent for some batches at a time, then hand them on (design §3, step 1)."""
         settings = self._settings
+        patience = min(INTENT_SECONDS, settings.commit_seconds)
         while not self.gate.is_stopping:
             try:
                 tasks = await self._planned.get_many(settings.batch_files * settings.queue_batches)
@@ -244,7 +253,7 @@ class IndexJob:
                 batched(tasks, most_files=settings.batch_files, most_bytes=settings.batch_bytes, alone=suspects)
             )
             paths = [[task.place.path for task in batch] for batch in batches]
-            ids = await self._writer.apply(partial(open_batches, run=run, batches=paths))
+            ids = await self._writer.apply(partial(open_batches, run=run, batches=paths), patience=patience)
             reach("job.intent")
             for batch_id, batch in zip(ids, batches, strict=True):
                 await self._batches.put(Batch(batch_id, batch))

@@ -44,15 +44,17 @@ class BatchTask:
     files: tuple[FileTask, ...]
     mode: CutMode
     """``windows``: without parsing, for a file whose parsing killed a worker"""
-    with_words: bool = False
-    """whether the parts of compound identifiers are found here, and not where the text index is fed"""
+    finish: bool = False
+    """whether the worker does everything, and leaves nothing of a file's turn to the owner"""
 
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """What a worker made of one file: exactly one of the fields is set, or ``gone``."""
+    """What a worker made of one file: one of ``version``, ``exclusion``, ``failure``, ``gone``."""
 
     version: FileVersion | None = None
+    text: bytes | None = None
+    """of a version that the owner is to finish"""
     exclusion: Exclusion | None = None
     failure: Failure | None = None
     gone: bool = False

@@ -16,7 +16,7 @@ from indexing.cutting import (
     identifier_parts,
     language_of,
 )
-from indexing.cutting.identifiers import compound_words
+from indexing.ingest.finish import finished
 from indexing.ingest.messages import FileReport
 from indexing.ingest.path_words import path_words
 from indexing.sources import (
@@ -27,7 +27,7 @@ from indexing.sources import (
     inspect_content,
     read_stable,
 )
-from storage import Exclusion, Failure, FileVersion, NewText, compress_text, pack_outline, reach
+from storage import Exclusion, Failure, FileVersion, NewText, pack_outline, reach
 
 if TYPE_CHECKING:
     from indexing.ingest.messages import CutMode, FileTask
@@ -47,9 +47,12 @@ def prepare_file(
     known: KnownCuts,
     mode: CutMode,
     zstd_level: int,
-    with_words: bool = False,
+    finish: bool = False,
 ) -> FileReport:
-    """Return what the file at the task's place is now; never raises for what a file can be or do."""
+    """Return what the file at the task's place is now; never raises for what a file can be or do.
+
+    Unless it is to ``finish``, compressing a new text and finding its words is left to whoever gets the report.
+    """
     path = task.place.path
     try:
         read = read_stable(handles, path, rules.max_file_bytes)
@@ -73,11 +76,10 @@ def prepare_file(
                 task.place, read.stat, read.read_at_ns, verdict.skip, verdict.detail, rules.fingerprint()
             )
         )
-    return FileReport(
-        version=_version(
-            task, read, verdict.flags, repository_id, known, mode=mode, zstd_level=zstd_level, with_words=with_words
-        )
-    )
+    version, text = _version(task, read, verdict.flags, repository_id, known, mode=mode, zstd_level=zstd_level)
+    if finish and text is not None:
+        return FileReport(version=finished(version, text, zstd_level))
+    return FileReport(version=version, text=text)
 
 
 def _version(
@@ -89,16 +91,15 @@ def _version(
     *,
     mode: CutMode,
     zstd_level: int,
-    with_words: bool,
-) -> FileVersion:
+) -> tuple[FileVersion, bytes | None]:
+    """Return what is known of the file, and its text where the catalog may lack it."""
     path = task.place.path
     language = language_of(path, read.data[:_HEAD_BYTES])
     cutter = cutter_version(language) if mode == "syntax" else FALLBACK_CUTTER
     sha256 = hashlib.sha256(read.data).digest()
     flags = set(task.flags) | content_flags
-    text = made = None
+    text = new = made = None
     outline = b""
-    words: tuple[str, ...] = ()
     if not known.has(repository_id, sha256, extractor=EXTRACTOR_VERSION, language=language, cutter=cutter):
         extracted = extract(read.data, language)
         if extracted.replaced:
@@ -108,12 +109,10 @@ def _version(
             made = cut(extracted.text, language, extracted.sections)
         else:
             made = cut_windows(extracted.text, language)
-        body = compress_text(extracted.text, zstd_level)
         outline = pack_outline(made.chunks, zstd_level)
-        if with_words:
-            words = tuple(compound_words(extracted.text[each.start_byte : each.end_byte]) for each in made.chunks)
-        text = NewText(extracted.encoding, len(extracted.text), body, extracted.sections)
-    return FileVersion(
+        text = extracted.text
+        new = NewText(extracted.encoding, len(text), b"", extracted.sections)
+    version = FileVersion(
         place=task.place,
         stat=read.stat,
         read_at_ns=read.read_at_ns,
@@ -123,11 +122,11 @@ def _version(
         extractor=EXTRACTOR_VERSION,
         flags=tuple(sorted(flags)),
         path_words=path_words(path, identifier_parts),
-        text=text,
+        text=new,
         cut=made,
         outline=outline,
-        words=words,
     )
+    return version, text
 
 
 def _failure(task: FileTask, reason: FailReason, detail: str) -> FileReport:

@@ -1,30 +1,16 @@
-"""Makes the text index's documents, from a commit in memory or from rows of the catalog; both give the same.
-
-With one worker process the parts of compound identifiers are found here, before the commit: the worker is the busier
-side, and what is committed is to be found at once. Several workers find them.
-"""
+"""Makes the text index's documents, from a commit in memory or from rows of the catalog; both give the same."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from indexing.cutting.identifiers import compound_words
-from storage import FileVersion, TextDocument, expand_text
+from storage import TextDocument, expand_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from storage import FileChange, NewChunks, StoredChunk
-
-
-def with_words(change: FileChange) -> FileChange:
-    """Return ``change`` with the parts of the compound identifiers in each of its chunks."""
-    if not isinstance(change, FileVersion) or change.text is None or change.cut is None or change.words:
-        return change
-    text = expand_text(change.text.body, change.text.size)
-    words = [compound_words(text[chunk.start_byte : chunk.end_byte]) for chunk in change.cut.chunks]
-    return replace(change, words=tuple(words))
+    from storage import NewChunks, StoredChunk
 
 
 def documents_of_commit(added: NewChunks) -> list[TextDocument]:

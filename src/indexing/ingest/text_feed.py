@@ -1,7 +1,8 @@
-"""Keeps the text index following the catalog: new chunks after their commit, deletions after those, in order.
+"""Keeps the text index following the catalog: new chunks, deletions after those, in order, each commit after its own.
 
-What a commit added comes straight from memory. Whatever is missing (after a crash, a lost index, a full disk) is
-read from the catalog again; the watermark in the index says from where.
+What a transaction of the catalog adds comes straight from memory, while it is still open: then the index's own commit,
+which follows the catalog's, is short. Whatever is missing (after a crash, a lost index, a full disk) is read from the
+catalog again; the watermark in the index says from where.
 """
 
 from __future__ import annotations
@@ -17,10 +18,9 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import structlog
 
-from indexing.ingest.commit_pace import commit_patience
 from indexing.ingest.stage_meters import FeedMeter
 from indexing.ingest.text_documents import documents_of_commit, documents_of_rows
-from indexing.ingest.text_lots import Lot, lots_of
+from indexing.ingest.text_lots import Lot, Mark, Undo, lots_of
 from indexing.ingest.text_watermark import judged, watermark_of
 from storage import (
     ClosableQueue,
@@ -36,17 +36,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from storage import Incarnation, Reader, StoredChunk, Watermark
+    from storage import Given, Incarnation, Reader, StoredChunk, Watermark
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 QUEUED_LOTS = 4
-"""More wait for a whole turn and its commit before their own, and nothing is faster for it."""
 CHUNKS_A_PAGE = 2_000
-CHUNKS_A_TURN = 1_000
-CHUNKS_A_COMMIT = 600
-"""So many are committed at once, however soon: a commit of 900 takes 0.2 s."""
+BYTES_A_COMMIT = 2_600_000
+"""A commit is due with so many bytes of text, some 2,400 chunks of code: it takes 0.1 s.
+
+Each writes a segment, and small segments are merged again and again.
+"""
 ROOM_POLL_SECONDS = 1.0
 
 
@@ -59,20 +60,18 @@ class TextFeed:
         reader: Reader,
         incarnation: Incarnation,
         *,
-        commit_interval: float,
         heap_bytes: int,
         threads: int,
         on_searchable: Callable[[Mapping[str, int]], None] | None = None,
     ) -> None:
-        """Prepare to feed the index in ``path``; ``commit_interval`` in seconds."""
+        """Prepare to feed the index in ``path``."""
         self._path = path
         self._reader = reader
         self._incarnation = incarnation
-        self._interval = commit_interval
         self._heap_bytes = heap_bytes
         self._index_threads = threads
         self._on_searchable = on_searchable
-        self._queue: ClosableQueue[Lot] = ClosableQueue(QUEUED_LOTS)
+        self._queue: ClosableQueue[Lot | Mark | Undo] = ClosableQueue(QUEUED_LOTS)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="text-index")
         self._task: asyncio.Task[None] | None = None
         self._index: TextIndex | None = None
@@ -80,12 +79,13 @@ class TextFeed:
         self.applied_deletion = 0
         """Id of the last deletion that is committed in the index."""
         self._uncommitted: Counter[str] = Counter()
-        self._commit_seconds = self._committed_at = 0.0
-        self._handed_in = self._taken = 0
-        self._settled = asyncio.Event()
-        self._settled.set()
-        self._between_commits = asyncio.Event()
-        self._between_commits.set()
+        self._is_behind = False
+        """Whether the index failed since its last commit; then it is opened again at the next."""
+        self._given = 0
+        """Size of what was handed in of the open transaction"""
+        self._last_mark: Mark | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._failure: BaseException | None = None
         self.meter = FeedMeter()
         self.rebuilt = ""
@@ -120,35 +120,64 @@ class TextFeed:
         await self._close()
         self._check()
 
-    async def follow(self, results: Sequence[object]) -> None:
-        """Take over what a group of catalog commits added and removed; waits while the index lags behind."""
-        since = monotonic()
-        for lot in lots_of(results, since):
+    async def take(self, results: Sequence[object]) -> Given:
+        """Take over what changes of the open transaction add and remove; waits while the index lags behind.
+
+        Returns how much of the transaction waits to be committed.
+        """
+        for lot in lots_of(results):
+            self._given += lot.size
             await self._put(lot)
+        return "enough" if self._given >= BYTES_A_COMMIT else "some" if self._given else "nothing"
+
+    async def caught_up(self) -> None:
+        """Wait until the index holds all that was handed in, and commits nothing.
+
+        What the catalog commits before that would have to wait until it is found.
+        """
+        began = monotonic()
+        await self._idle.wait()
+        self.meter.hand_in_wait_seconds += monotonic() - began
+
+    async def confirm(self) -> None:
+        """Let what was handed in become findable: its transaction is committed. Returns once it is.
+
+        The next transaction is not begun meanwhile: it would only take the processor from the commit of the index.
+        """
+        self._check()
+        if self._given:
+            self._given = 0
+            self._last_mark = Mark()
+            await self._put(self._last_mark)
+            await self._last_mark.done.wait()
+            self._check()
+
+    async def withdraw(self) -> None:
+        """Forget what was handed in: its transaction is undone."""
+        if self._given:
+            self._given = 0
+            await self._put(Undo())
 
     async def settled(self) -> None:
-        """Wait until everything handed in so far is findable."""
-        await self._settled.wait()
+        """Wait until everything confirmed so far is findable."""
+        if self._last_mark is not None:
+            await self._last_mark.done.wait()
         self._check()
 
-    async def keeps_up(self) -> None:
-        """Wait while a commit of the index goes on.
-
-        What the catalog commits meanwhile would wait for that commit, and for its own.
-        """
-        await self._between_commits.wait()
-
-    async def _put(self, lot: Lot) -> None:
-        self._handed_in += 1
-        self._settled.clear()
+    async def _put(self, item: Lot | Mark | Undo) -> None:
+        self._idle.clear()
         began = monotonic()
         try:
-            await self._queue.put(lot)
+            await self._queue.put(item)
         except QueueClosed:
-            self._settled.set()  # nobody takes it any more; whoever waits is told why
-            self._check()
-            raise
+            # Nobody takes it any more. Whoever waits is told why, once its transaction is committed.
+            self._end()
         self.meter.hand_in_wait_seconds += monotonic() - began
+
+    def _end(self) -> None:
+        self._idle.set()
+        if self._last_mark is not None:
+            self._last_mark.done.set()
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -206,66 +235,47 @@ class TextFeed:
 
     async def _run(self) -> None:
         try:
-            await self._feed()
-        except BaseException as error:  # noqa: BLE001  (task boundary: raised to whoever hands in or waits)
+            async for item in self._queue:
+                await self._do(item)
+                if self._queue.empty():
+                    self._idle.set()
+        except BaseException as error:  # noqa: BLE001  (task boundary: raised to whoever confirms or waits)
             self._failure = error
         finally:
             await self._queue.close()
-            self._settled.set()
+            self._end()
 
-    async def _feed(self) -> None:
-        deadline: float | None = None
-        while (group := await self._next(deadline)) is not None:
-            self._taken += len(group)
-            if group and deadline is None:
-                # Since its own commit: what came during ours has waited as long as that took.
-                since = group[0].since
-                deadline = since + commit_patience(self._interval, self._commit_seconds, since - self._committed_at)
-            try:
-                await self._in_thread(partial(self._apply, group))
-                if deadline is not None and (monotonic() >= deadline or self._uncommitted.total() >= CHUNKS_A_COMMIT):
+    async def _do(self, item: Lot | Mark | Undo) -> None:
+        try:
+            match item:
+                case Lot() if not self._is_behind:
+                    await self._in_thread(partial(self._apply, item))
+                case Mark() if not self._is_behind:
                     await self._commit_and_tell()
-                    deadline = None
-            except TextIndexError as error:
-                await self._recover(error)
-                deadline = None
-        if deadline is not None:
-            await self._commit_and_tell()
-
-    async def _next(self, deadline: float | None) -> list[Lot] | None:
-        """Return what has been handed in, nothing at the deadline, None when there will be no more."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(None if deadline is None else max(0.0, deadline - monotonic())):
-                if not await self._queue.ready():
-                    return None
-        group: list[Lot] = []
-        chunks = 0
-        # No more than the commit of the first can wait for.
-        while chunks < CHUNKS_A_TURN and not self._queue.empty():
-            group.append(self._queue.get_nowait())
-            chunks += group[-1].chunks
-        return group
+                case Mark() | Undo():
+                    await self._open_again()
+        except TextIndexError as error:
+            self.meter.errors += 1
+            log.warning("text.failed", path=str(self._path), error=str(error))
+            if isinstance(item, Lot):
+                # What the open transaction holds can be read from the catalog once it is committed.
+                self._is_behind = True
+            else:
+                await self._open_again()
+        if isinstance(item, Mark):
+            item.done.set()
 
     async def _commit_and_tell(self) -> None:
         began = monotonic()
-        self._between_commits.clear()
-        try:
-            await self._in_thread(self._commit)
-        finally:
-            self._between_commits.set()
-        self._committed_at = monotonic()
-        self._commit_seconds = self._committed_at - began
+        await self._in_thread(self._commit)
         self.meter.commits += 1
-        self.meter.commit_seconds += self._commit_seconds
+        self.meter.commit_seconds += monotonic() - began
         added, self._uncommitted = self._uncommitted, Counter()
         if self._on_searchable is not None and added:
             self._on_searchable(added)
-        self._settle()
 
-    async def _recover(self, error: TextIndexError) -> None:
-        """Open the index again and catch up from the catalog, as soon as there is room."""
-        self.meter.errors += 1
-        log.warning("text.failed", path=str(self._path), error=str(error))
+    async def _open_again(self) -> None:
+        """Open the index again without what was not committed and catch up, as soon as there is room."""
         while True:
             try:
                 await self._in_thread(self.index.close)
@@ -281,21 +291,16 @@ class TextFeed:
                 await asyncio.sleep(ROOM_POLL_SECONDS)
                 continue
             self._uncommitted.clear()
-            self._settle()
+            self._is_behind = False
             return
-
-    def _settle(self) -> None:
-        # An empty queue would not do: whoever waits for room in it has handed in as well.
-        if self._taken == self._handed_in:
-            self._settled.set()
 
     def _is_full(self) -> bool:
         free = os.statvfs(self._path.parent)
         return free.f_bavail * free.f_frsize < self._heap_bytes
 
-    def _apply(self, group: Sequence[Lot]) -> None:
+    def _apply(self, lot: Lot) -> None:
         began = monotonic()
-        for change in (change for lot in group for change in lot.changes):
+        for change in lot.changes:
             reach("text.apply")
             if isinstance(change, Collected):
                 self.index.delete(change.chunk_ids)

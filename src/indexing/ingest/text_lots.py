@@ -1,8 +1,9 @@
-"""What commits of the catalog hand to the text index, in lots: files go together, and no lot is long to add. Pure."""
+"""What transactions of the catalog hand to the text index, in lots: files go together, none is long to add. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from storage import Collected, Committed, NewChunks
@@ -12,34 +13,46 @@ if TYPE_CHECKING:
 
 Change: TypeAlias = NewChunks | Collected
 
-CHUNKS_A_LOT: Final = 200
-"""A lot is complete with so many: one after the other, small files cost a change of threads each."""
+BYTES_A_LOT: Final = 200_000
+"""A lot is complete with so many bytes of text: one after the other, small files cost a change of threads each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """Changes of one group of commits, or some of them."""
+    """Some changes of one transaction."""
 
     changes: tuple[Change, ...]
-    chunks: int
-    """that they add"""
-    since: float
-    """``monotonic`` at their commit"""
+    size: int
+    """bytes of text that they add, and one for each chunk that they delete"""
 
 
-def lots_of(results: Sequence[object], since: float) -> Iterator[Lot]:
-    """What a group of commits added and removed, in order; a result may be a list of results."""
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The transaction of the lots before it is committed."""
+
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once all of it is findable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """The transaction of the lots before it is undone."""
+
+
+def lots_of(results: Sequence[object]) -> Iterator[Lot]:
+    """What some changes added and removed, in order; a result may be a list of results."""
     changes: list[Change] = []
-    chunks = 0
+    size = 0
     for result in results:
         for each in result if isinstance(result, list) else [result]:
             if isinstance(each, Committed) and each.added is not None and each.added.chunks:
                 changes.append(each.added)
-                chunks += len(each.added.chunks)
+                size += each.added.text_size
             elif isinstance(each, Collected) and each.chunk_ids:
                 changes.append(each)
-            if chunks >= CHUNKS_A_LOT:
-                yield Lot(tuple(changes), chunks, since)
-                changes, chunks = [], 0
+                size += len(each.chunk_ids)
+            if size >= BYTES_A_LOT:
+                yield Lot(tuple(changes), size)
+                changes, size = [], 0
     if changes:
-        yield Lot(tuple(changes), chunks, since)
+        yield Lot(tuple(changes), size)

@@ -73,7 +73,7 @@ def _serve(batch: BatchTask, setup: WorkerSetup, known: KnownCuts, answers: Bina
             answers.write(encode_frame(FileReport(failure=failure)))
         answers.flush()
         return
-    with handles:
+    with handles, known.as_of_now():
         for task in batch.files:
             began = perf_counter()
             signal.setitimer(signal.ITIMER_PROF, setup.cpu_seconds)
@@ -94,7 +94,7 @@ def _prepare(
             repository_id=batch.repository_id,
             known=known,
             mode=batch.mode,
-            with_words=batch.with_words,
+            finish=batch.finish,
             zstd_level=setup.zstd_level,
         )
     except Exception as error:  # noqa: BLE001  (task boundary: a defect costs this file only, and is told)

@@ -56,7 +56,7 @@ class IndexingSettings(Group):
         MIB // 4, ge=64 * 1024, le=256 * MIB, description="Most bytes of files that a worker is given at once."
     )
     queue_batches: Count = Field(
-        8, ge=1, le=256, description="Batches that wait for a worker before discovery has to wait."
+        16, ge=1, le=256, description="Batches that wait for a worker before discovery has to wait."
     )
     parse_cpu_seconds: Count = Field(
         10, ge=1, le=600, description="CPU seconds after which a file is cut into plain windows instead of parsed."
@@ -93,10 +93,10 @@ class TextSettings(Group):
     """The text index."""
 
     commit_interval_ms: Count = Field(
-        80,
+        600,
         ge=1,
         le=60_000,
-        description="Milliseconds that a committed change waits for others to become findable with them.",
+        description="Milliseconds that files wait to be committed, and findable, together while many are indexed.",
     )
     heap_bytes: Count = Field(
         64 * MIB,

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+ACKNOWLEDGE_SECONDS = 0.1
+"""That an acknowledgement waits for what is indexed beside it: each commit then makes a segment of the text index."""
+
 
 class Pipeline:
     """Works off the points of one collection until it is told to stop."""
@@ -268,7 +271,8 @@ class Pipeline:
                 held = await self._delivery.store(batch)
             reach("vectorize.upserted")
         outcome = Outcome.of(work, held, frozenset(batch.ids), self._attempts, self._settings.most_attempts)
-        await self._writer.apply(partial(settle, self._row.id, outcome))
+        acknowledge = partial(settle, self._row.id, outcome)
+        await self._writer.apply(acknowledge, patience=ACKNOWLEDGE_SECONDS)
         reach("vectorize.acknowledged")
         self._meter.settled(stored=len(outcome.stored), failed=len(outcome.failed))
         if outcome.left_out:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from storage.catalog.connection import open_for_reading, translated
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -17,6 +19,16 @@ class KnownCuts:
         """Open the catalog."""
         self._catalog = catalog
         self._connection = open_for_reading(catalog)
+
+    @contextmanager
+    def as_of_now(self) -> Iterator[None]:
+        """Answer from the catalog as it is now for a batch of questions; a transaction for each takes twice as long."""
+        with translated(self._catalog):
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
 
     def has(self, repository_id: int, sha256: bytes, *, extractor: int, language: str, cutter: str) -> bool:
         """Return whether this content is cut, as this language by this cutter, in this repository."""

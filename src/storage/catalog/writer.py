@@ -1,57 +1,63 @@
 """The one task that writes the catalog: whole transactions from a bounded queue, committed in groups.
 
-The connection belongs to one thread. A cancelled caller does not stop its change: what was handed in is done.
-The writer ends by closing its queue, never by cancelling it inside a transaction.
+The connection belongs to one thread. What comes is applied at once, in a transaction that stays open until a commit is
+due; others see nothing of it before. A cancelled caller does not stop its change: what was handed in is done. The
+writer ends by closing its queue, never by cancelling it inside a transaction.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar
 
-from storage.catalog.connection import BUSY_TIMEOUT_SECONDS, has_room, open_for_writing, translate
-from storage.catalog.migrations import migrate
+from storage.catalog.connection import BUSY_TIMEOUT_SECONDS
+from storage.catalog.writing_connection import Failed, WritingConnection
 from storage.closable_queue import ClosableQueue, QueueClosed
 from storage.errors import CatalogError, DiskFull, StorageError
-from storage.faults import reach
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
 
+Given: TypeAlias = Literal["nothing", "some", "enough"]
+"""What a transaction holds for those who follow: nothing that is worth a wait, some, enough for a commit."""
+
 QUEUED_CHANGES = 32
 GROUPED_CHANGES = 32
+APPLIED_AT_ONCE = 4
+"""Then those who follow are asked whether it is enough."""
 CHECKPOINT_COMMITS = 16
 """Commits between two checkpoints of the write-ahead log: a page that changes often is copied once for all of them."""
 ROOM_POLL_SECONDS = 1.0
 """How often a full disk is looked at again: there is no event for it."""
-
-_OWN_FAULTS = {
-    sqlite3.SQLITE_ERROR,
-    sqlite3.SQLITE_CONSTRAINT,
-    sqlite3.SQLITE_MISMATCH,
-    sqlite3.SQLITE_MISUSE,
-    sqlite3.SQLITE_RANGE,
-    sqlite3.SQLITE_TOOBIG,
-}
-"""Errors that say something of one statement, nothing of the catalog or its disk; they leave the transaction open."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pending(Generic[T]):
     change: Callable[[sqlite3.Connection], T]
     done: asyncio.Future[T]
+    due: float
+    """``monotonic``"""
 
 
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    error: BaseException
+@dataclass(slots=True)
+class _Group:
+    """Changes of one transaction."""
+
+    changes: list[_Pending[Any]] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)
+    """of those that are applied, in order"""
+    due: float = inf
+    """``monotonic`` when it is to be committed, whatever else may come"""
+    is_full: bool = False
+    """Whether nothing more may join it."""
 
 
 class Writer:
@@ -61,29 +67,34 @@ class Writer:
         self,
         catalog: Path,
         *,
+        after_apply: Callable[[Sequence[Any]], Awaitable[Given]] | None = None,
         before_commit: Callable[[], Awaitable[None]] | None = None,
         after_commit: Callable[[Sequence[Any]], Awaitable[None]] | None = None,
+        after_undo: Callable[[], Awaitable[None]] | None = None,
         on_full: Callable[[bool], None] | None = None,
         busy_timeout: float = BUSY_TIMEOUT_SECONDS,
         room_poll: float = ROOM_POLL_SECONDS,
     ) -> None:
-        """Prepare; ``after_commit`` gets the results of a committed group in order.
+        """Prepare.
 
-        ``before_commit`` may put a commit off; until it returns, changes that come join the same group.
+        ``after_apply`` gets the results of changes in the open transaction, in order, and returns how much of it waits
+        for the commit; ``after_commit`` gets those of the whole group once it is committed, and ``after_undo`` is
+        called when it is undone instead (its changes may be applied again). ``before_commit`` may put a commit off;
+        until it returns, changes that come join the same group, unless there is enough in it.
         ``on_full`` is told when the writer begins (True) and ceases (False) to wait for room on the disk, at which it
         looks every ``room_poll`` seconds. A catalog that another process keeps locked is waited for ``busy_timeout``
         seconds.
         """
         self._catalog = catalog
+        self._after_apply = after_apply
         self._before_commit = before_commit
         self._after_commit = after_commit
+        self._after_undo = after_undo
         self._on_full = on_full
-        self._busy_timeout = busy_timeout
         self._room_poll = room_poll
         self._queue: ClosableQueue[_Pending[Any]] = ClosableQueue(QUEUED_CHANGES)
         self._closing = asyncio.Event()
-        self._thread: ThreadPoolExecutor | None = None
-        self._connection: sqlite3.Connection | None = None
+        self._connection = WritingConnection(catalog, busy_timeout=busy_timeout)
         self._task: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self.commits = 0
@@ -91,12 +102,7 @@ class Writer:
 
     async def __aenter__(self) -> Self:
         """Open the catalog, migrated, and begin to write; after an error it can be entered again."""
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog-writer")
-        try:
-            self._connection = await self._in_thread(self._open)
-        except BaseException:
-            self._thread.shutdown(wait=False)
-            raise
+        await self._connection.open()
         self._task = asyncio.create_task(self._run(), name="catalog-writer")
         return self
 
@@ -132,72 +138,137 @@ class Writer:
         """Changes that wait for their turn."""
         return self._queue.qsize()
 
-    async def apply(self, change: Callable[[sqlite3.Connection], T]) -> T:
+    async def apply(self, change: Callable[[sqlite3.Connection], T], *, patience: float = 0.0) -> T:
         """Run ``change`` on the connection inside a transaction and return its result once that is durable.
 
-        An exception of ``change`` undoes it alone and is raised here. ``change`` may run twice (a full disk undoes
-        the first time), so it must depend on nothing but the catalog and its own arguments.
+        Its commit may wait for others ``patience`` seconds, or until ``flush``. An exception of ``change`` undoes it
+        alone and is raised here. ``change`` may run twice (a full disk undoes the first time), so it must depend on
+        nothing but the catalog and its own arguments.
         Raises ``CatalogError`` when the writer is closed or has failed.
         """
-        pending: _Pending[T] = _Pending(change, asyncio.get_running_loop().create_future())
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         try:
-            await self._queue.put(pending)
+            await self._queue.put(_Pending(change, done, monotonic() + patience))
         except QueueClosed:
             raise self._over() from self._failure
-        return await pending.done
+        return await done
+
+    async def flush(self) -> None:
+        """Commit what waits for others now, and return once it is durable; raises as ``apply`` does."""
+        await self.apply(lambda _: None)
 
     async def _run(self) -> None:
-        group: list[_Pending[Any]] = []
+        group = _Group()
         try:
-            with suppress(QueueClosed):
-                while True:
-                    if self._before_commit is not None and await self._queue.ready():
-                        await self._before_commit()
-                    group = await self._queue.get_many(GROUPED_CHANGES)
-                    await self._turn(group)
-                    if self.commits - self._checkpointed >= CHECKPOINT_COMMITS:
-                        self._checkpointed = self.commits
-                        await self._in_thread(self._checkpoint)
+            while await self._queue.ready():
+                group = _Group()
+                await self._turn(group)
+                if self.commits - self._checkpointed >= CHECKPOINT_COMMITS:
+                    self._checkpointed = self.commits
+                    await self._connection.checkpoint()
         except BaseException as error:  # noqa: BLE001  (task boundary: raised by __aexit__, and for every caller)
             self._failure = error
             await self._queue.close()
             while not self._queue.empty():
-                group.append(self._queue.get_nowait())
-            for pending in group:
-                _resolve(pending.done, _Failed(self._over()))
+                group.changes.append(self._queue.get_nowait())
+            for pending in group.changes:
+                _resolve(pending.done, Failed(self._over()))
 
-    async def _turn(self, group: list[_Pending[Any]]) -> None:
-        results = await self._commit_when_there_is_room(group)
-        succeeded = [result for result in results if not isinstance(result, _Failed)]
+    async def _turn(self, group: _Group) -> None:
+        """Apply and commit what has come and what joins it, then give everyone what came of it."""
+        failure = await self._commit_when_there_is_room(group)
+        results = group.results if failure is None else [failure] * len(group.changes)
+        succeeded = _succeeded(results)
         try:
             if self._after_commit is not None and succeeded:
                 await self._after_commit(succeeded)
         finally:
             # What is committed is committed, also when those who follow the catalog have failed.
-            for pending, result in zip(group, results, strict=True):
+            for pending, result in zip(group.changes, results, strict=True):
                 _resolve(pending.done, result)
 
-    async def _commit_when_there_is_room(self, group: list[_Pending[Any]]) -> list[Any]:
+    async def _commit_when_there_is_room(self, group: _Group) -> Failed | None:
+        """Return None once the group is committed, or why none of it is."""
         waits = False
         while True:
+            failure = None
             try:
-                results = await self._in_thread(lambda: self._commit(group))
+                await self._fill(group)
+                await self._connection.commit()
+                self.commits += 1
             except DiskFull as error:
-                if self._closing.is_set():
-                    results = [_Failed(error)] * len(group)
-                else:
+                await self._undone(group)
+                if not self._closing.is_set():
                     if not waits:
                         _warn("disk.full", catalog=str(self._catalog), error=str(error))
                         self._announce(full=True)
                     waits = True
                     await self._room()
                     continue
+                failure = Failed(error)
             except StorageError as error:
-                results = [_Failed(error)] * len(group)
+                await self._undone(group)
+                failure = Failed(error)
             if waits:
                 _warn("disk.room", catalog=str(self._catalog))
                 self._announce(full=False)
-            return results
+            return failure
+
+    async def _fill(self, group: _Group) -> None:
+        """Apply the changes of a group, and those that join it until it may be committed."""
+        while True:
+            new = group.changes[len(group.results) :][:APPLIED_AT_ONCE]
+            while not group.is_full and len(new) < APPLIED_AT_ONCE and not self._queue.empty():
+                new.append(self._queue.get_nowait())
+                group.changes.append(new[-1])
+            if new:
+                results = await self._connection.apply([pending.change for pending in new])
+                group.results += results
+                await self._note_applied(group, new, results)
+            if not await self._is_joined(group):
+                return
+
+    async def _note_applied(self, group: _Group, new: Sequence[_Pending[Any]], results: Sequence[Any]) -> None:
+        group.due = min(group.due, *(pending.due for pending in new))
+        succeeded = _succeeded(results)
+        given: Given = "nothing"
+        if self._after_apply is not None and succeeded:
+            given = await self._after_apply(succeeded)
+        group.is_full = given == "enough" or len(group.changes) >= GROUPED_CHANGES
+        if group.is_full or given == "nothing":
+            group.due = 0.0
+
+    async def _is_joined(self, group: _Group) -> bool:
+        """Wait until the group may be committed; True when a change has come before that."""
+        commit = asyncio.create_task(self._until_commit(group.due), name="catalog-commit-due")
+        joins = None if group.is_full else asyncio.create_task(self._queue.ready(), name="catalog-change-waits")
+        try:
+            await asyncio.wait([commit] if joins is None else [commit, joins], return_when=asyncio.FIRST_COMPLETED)
+            if joins is not None and joins.done() and not commit.done():
+                if joins.result():
+                    return True
+                # Nothing more will come.
+                commit.cancel()
+                await asyncio.wait([commit])
+                commit = asyncio.create_task(self._until_commit(0.0), name="catalog-commit-due")
+            await commit
+        finally:
+            for task in (commit, joins):
+                if task is not None and not task.done():
+                    task.cancel()
+                    await asyncio.wait([task])
+        return False
+
+    async def _until_commit(self, due: float) -> None:
+        if (rest := due - monotonic()) > 0:
+            await asyncio.sleep(rest)
+        if self._before_commit is not None:
+            await self._before_commit()
+
+    async def _undone(self, group: _Group) -> None:
+        group.results.clear()
+        if self._after_undo is not None:
+            await self._after_undo()
 
     async def _room(self) -> None:
         """Wait until there is room again, or the writer is to close."""
@@ -205,80 +276,17 @@ class Writer:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._room_poll):
                     await self._closing.wait()
-            if await self._in_thread(lambda: has_room(self._catalog)):
+            if await self._connection.has_room():
                 return
 
     def _announce(self, *, full: bool) -> None:
         if self._on_full is not None:
             self._on_full(full)
 
-    def _open(self) -> sqlite3.Connection:
-        connection = open_for_writing(self._catalog, busy_timeout=self._busy_timeout)
-        try:
-            migrate(connection, self._catalog)
-        except sqlite3.Error as error:
-            connection.close()
-            raise translate(error, self._catalog) from error
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _commit(self, group: Sequence[_Pending[Any]]) -> list[Any]:
-        connection = self._connection
-        assert connection is not None  # noqa: S101  (opened before the task starts)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            results = [self._apply_one(connection, pending.change) for pending in group]
-            reach("catalog.commit")
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            _roll_back(connection)
-            raise translate(error, self._catalog) from error
-        except BaseException:
-            _roll_back(connection)
-            raise
-        self.commits += 1
-        reach("catalog.committed")
-        return results
-
-    def _apply_one(self, connection: sqlite3.Connection, change: Callable[[sqlite3.Connection], Any]) -> Any:
-        connection.execute("SAVEPOINT change")
-        try:
-            result = change(connection)
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
-            if code not in _OWN_FAULTS or not connection.in_transaction:
-                raise
-            result = _Failed(translate(error, self._catalog))
-            result.error.__cause__ = error
-        except Exception as error:  # noqa: BLE001  (task boundary: handed to the caller of apply, the group goes on)
-            result = _Failed(error)
-        if isinstance(result, _Failed):
-            connection.execute("ROLLBACK TO change")
-        connection.execute("RELEASE change")
-        return result
-
-    def _checkpoint(self) -> None:
-        """Copy the log into the catalog's file, as far as readers allow.
-
-        Here and not inside a commit: that would keep what is committed from those who follow for as long as it takes.
-        """
-        assert self._connection is not None  # noqa: S101  (opened before the task starts)
-        # What stands in its way stands in the way of the next commit too, which reports it.
-        with suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
     async def _end(self) -> None:
         if self._task is not None:
             await asyncio.wait([self._task])
-        if self._connection is not None:
-            await self._in_thread(self._connection.close)
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.shutdown)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        await self._connection.close()
 
     def _over(self) -> CatalogError:
         why = "it is closed" if self._failure is None else f"it failed: {self._failure!r}"
@@ -287,16 +295,14 @@ class Writer:
         return error
 
 
-def _roll_back(connection: sqlite3.Connection) -> None:
-    # SQLite has already rolled back by itself after SQLITE_FULL and some I/O errors.
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
+def _succeeded(results: Sequence[Any]) -> list[Any]:
+    return [result for result in results if not isinstance(result, Failed)]
 
 
 def _resolve(done: asyncio.Future[Any], result: Any) -> None:
     if done.done():  # the caller was cancelled
         return
-    if isinstance(result, _Failed):
+    if isinstance(result, Failed):
         done.set_exception(result.error)
     else:
         done.set_result(result)

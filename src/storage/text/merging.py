@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-NICENESS: Final = 5
+NICENESS: Final = 15
 _THREADS: Final = Path("/proc/self/task")
 _NAME: Final = "merge_thread_"
 """So tantivy names the threads that merge segments (``segment_updater.rs``)."""

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from storage import CatalogBusy, CatalogDamaged, CatalogError, Writer, open_for_reading
+from storage import CatalogBusy, CatalogDamaged, CatalogError, Given, Writer, open_for_reading
+from storage.catalog.writer import APPLIED_AT_ONCE, GROUPED_CHANGES
 
 
 def put(name: str) -> Callable[[sqlite3.Connection], str]:
@@ -93,6 +94,136 @@ async def test_changes_that_come_while_a_commit_is_put_off_are_in_it(tmp_path: P
             may_commit.set()
         assert [each.result() for each in changes] == ["a", "b", "c", "d"]
         assert writer.commits == 1
+
+
+async def test_patient_changes_are_committed_with_the_first_that_is_not(tmp_path: Path) -> None:
+    applied: asyncio.Queue[list[Any]] = asyncio.Queue()
+
+    async def after_apply(results: Sequence[Any]) -> Given:
+        applied.put_nowait(list(results))
+        return "some"
+
+    catalog = tmp_path / "catalog.db"
+    async with Writer(catalog, after_apply=after_apply) as writer, asyncio.TaskGroup() as group:
+        patient = []
+        for name in "abc":
+            patient.append(group.create_task(writer.apply(put(name), patience=60)))
+            assert await asyncio.wait_for(applied.get(), 20) == [name]
+        assert writer.commits == 0
+        assert await asyncio.to_thread(names_in, catalog) == []
+        assert not any(each.done() for each in patient)
+        assert await writer.apply(put("d")) == "d"
+        assert [each.result() for each in patient] == ["a", "b", "c"]
+        assert writer.commits == 1
+
+
+async def test_a_patient_change_is_committed_when_its_patience_ends_or_it_is_flushed(tmp_path: Path) -> None:
+    async def goes_on(_: Sequence[Any]) -> Given:
+        return "some"
+
+    async with Writer(tmp_path / "catalog.db", after_apply=goes_on) as writer:
+        assert await asyncio.wait_for(writer.apply(put("a"), patience=0.01), 20) == "a"
+        async with asyncio.TaskGroup() as group:
+            patient = group.create_task(writer.apply(put("b"), patience=60))
+            await handed_in(patient)
+            await writer.flush()
+            assert patient.result() == "b"
+        assert writer.commits == 2
+
+
+async def test_a_patient_change_is_committed_at_once_where_those_who_follow_have_enough(tmp_path: Path) -> None:
+    async def is_enough(results: Sequence[Any]) -> Given:
+        return "enough" if "c" in results else "some"
+
+    async with Writer(tmp_path / "catalog.db", after_apply=is_enough) as writer, asyncio.TaskGroup() as group:
+        patient = [group.create_task(writer.apply(put(name), patience=60)) for name in "abc"]
+        await asyncio.wait_for(patient[-1], 20)
+        assert writer.commits == 1
+
+
+async def test_a_patient_change_that_gives_nothing_to_those_who_follow_is_committed_at_once(tmp_path: Path) -> None:
+    async def nothing(_: Sequence[Any]) -> Given:
+        return "nothing"
+
+    async with Writer(tmp_path / "catalog.db", after_apply=nothing) as writer:
+        assert await asyncio.wait_for(writer.apply(put("a"), patience=60), 20) == "a"
+
+
+async def test_nothing_joins_what_is_enough_for_a_commit(tmp_path: Path) -> None:
+    groups: list[list[Any]] = []
+
+    async def is_enough(_: Sequence[Any]) -> Given:
+        return "enough"
+
+    async def after_commit(results: Sequence[Any]) -> None:
+        groups.append(list(results))
+
+    gate = Gate()
+    names = list("abcdef")
+    async with Writer(tmp_path / "catalog.db", after_apply=is_enough, after_commit=after_commit) as writer:
+        first = asyncio.create_task(writer.apply(gate))
+        await asyncio.to_thread(gate.begun.wait, 10)
+        rest = [asyncio.create_task(writer.apply(put(name))) for name in names]
+        await handed_in(first, *rest)
+        gate.open()
+        await asyncio.gather(first, *rest)
+    assert groups == [[None], names[:APPLIED_AT_ONCE], names[APPLIED_AT_ONCE:]]
+
+
+async def test_a_group_takes_so_many_changes_and_no_more(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    async def after_commit(results: Sequence[Any]) -> None:
+        sizes.append(len(results))
+
+    async def goes_on(_: Sequence[Any]) -> Given:
+        return "some"
+
+    names = [f"n{number:02}" for number in range(GROUPED_CHANGES + 3)]
+    async with Writer(tmp_path / "catalog.db", after_apply=goes_on, after_commit=after_commit) as writer:
+        async with asyncio.TaskGroup() as group:
+            patient = [group.create_task(writer.apply(put(name), patience=60)) for name in names]
+            await asyncio.wait_for(patient[GROUPED_CHANGES - 1], 20)
+            await writer.flush()
+        assert [each.result() for each in patient] == names
+    assert sizes == [GROUPED_CHANGES, 4]
+
+
+async def test_closing_commits_what_is_patient(tmp_path: Path) -> None:
+    async def goes_on(_: Sequence[Any]) -> Given:
+        return "some"
+
+    async with Writer(tmp_path / "catalog.db", after_apply=goes_on) as writer:
+        patient = asyncio.create_task(writer.apply(put("a"), patience=60))
+        await handed_in(patient)
+    assert await patient == "a"
+    assert names_in(tmp_path / "catalog.db") == ["a"]
+
+
+async def test_f007_those_who_follow_are_told_when_a_group_is_undone(tmp_path: Path) -> None:
+    told: asyncio.Queue[object] = asyncio.Queue()
+
+    async def after_apply(results: Sequence[Any]) -> Given:
+        told.put_nowait(list(results))
+        return "some"
+
+    async def after_undo() -> None:
+        told.put_nowait("undone")
+
+    def breaks_the_transaction(connection: sqlite3.Connection) -> None:
+        connection.execute("ROLLBACK")
+        raise sqlite3.OperationalError("the disk is gone")
+
+    async with Writer(tmp_path / "catalog.db", after_apply=after_apply, after_undo=after_undo) as writer:
+        patient = asyncio.create_task(writer.apply(put("a"), patience=60))
+        assert await asyncio.wait_for(told.get(), 20) == ["a"]
+        with pytest.raises(CatalogError, match="the disk is gone"):
+            await writer.apply(breaks_the_transaction)
+        with pytest.raises(CatalogError, match="the disk is gone"):
+            await patient
+        assert told.get_nowait() == "undone"
+        assert await writer.apply(put("b")) == "b"
+    assert names_in(tmp_path / "catalog.db") == ["b"]
 
 
 async def test_a_failing_change_undoes_itself_alone(tmp_path: Path) -> None:
