@@ -14,6 +14,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from indexing.flags import Flags
+from indexing.ingest.followers import Followers
 from indexing.ingest.job import IndexJob, JobSettings
 from indexing.ingest.messages import WorkerSetup
 from indexing.ingest.permits import Permits
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from indexing.sources import Rules
     from indexing.vectors import OwnedVectors
     from indexing.watch import Watching
-    from storage import Given, Incarnation, JobOrigin, Reader, Registry, Repository, Root
+    from storage import Incarnation, JobOrigin, Reader, Registry, Repository, Root
 
 
 CLEAN_STOP_SECONDS = 5.0
@@ -182,6 +183,7 @@ async def open_owner(settings: Settings, *, watch: bool = False) -> AsyncIterato
     directory = DataDirectory(settings.storage.data_dir)
     messages: list[str] = []
     owner: Owner | None = None
+    followers = Followers()
     async with AsyncExitStack() as stack:
         stack.enter_context(quick_turns())
         watchdog = await stack.enter_async_context(LoopWatchdog())
@@ -194,10 +196,10 @@ async def open_owner(settings: Settings, *, watch: bool = False) -> AsyncIterato
         try:
             writer = Writer(
                 directory.catalog,
-                after_apply=lambda results: _take(owner, results),
-                before_commit=lambda: _caught_up(owner),
-                after_commit=lambda _: _confirm(owner),
-                after_undo=lambda: _withdraw(owner),
+                after_apply=followers.take,
+                before_commit=followers.caught_up,
+                after_commit=followers.confirm,
+                after_undo=followers.withdraw,
                 on_full=lambda waits: owner.waits_for_room(waits) if owner is not None else None,
             )
             aside = await enter_writer(stack, writer, directory)
@@ -214,7 +216,7 @@ async def open_owner(settings: Settings, *, watch: bool = False) -> AsyncIterato
                 threads=settings.text.threads,
                 on_searchable=lambda chunks: owner.count_searchable(chunks) if owner is not None else None,
             )
-            await stack.enter_async_context(feed)
+            followers.feed = await stack.enter_async_context(feed)
             if feed.rebuilt:
                 messages.append(f"the text index was rebuilt from the catalog: {feed.rebuilt}")
             pool = await stack.enter_async_context(aclosing(_pool(settings, directory)))
@@ -225,17 +227,18 @@ async def open_owner(settings: Settings, *, watch: bool = False) -> AsyncIterato
             owner.watchdog = watchdog
             registry = await owner.save_registry()
             await stack.enter_async_context(_memory_guard(owner))
-            service = IndexingService(writer, reader, owner.job_for, incarnation=incarnation.id)
-            owner.service = await stack.enter_async_context(service)
+            owner.service = await stack.enter_async_context(
+                IndexingService(writer, reader, owner.job_for, incarnation=incarnation.id)
+            )
             if settings.embeddings.model != NO_MODEL:
-                owner.vectors = await stack.enter_async_context(_vectors(owner, registry.installation))
+                owner.vectors = await stack.enter_async_context(_vectors(owner, followers, registry.installation))
             await asyncio.to_thread(note_served, directory.starts)
             async with AsyncExitStack() as hints:
                 if watch:
                     owner.watching = await hints.enter_async_context(_watching(owner))
                 yield owner
             # What the jobs still had in hand belongs to the run that this mark calls clean.
-            await service.close()
+            await owner.service.close()
             await _mark_clean_stop(writer, incarnation.id)
         except CatalogDamaged as error:
             await asyncio.to_thread(mark_damaged, directory.catalog, str(error))
@@ -303,7 +306,7 @@ async def _watching(owner: Owner) -> AsyncIterator[Watching]:
 
 
 @asynccontextmanager
-async def _vectors(owner: Owner, installation: str) -> AsyncIterator[OwnedVectors]:
+async def _vectors(owner: Owner, followers: Followers, installation: str) -> AsyncIterator[OwnedVectors]:
     from indexing.vectors import own_vectors  # noqa: PLC0415 - numpy and usearch are for those who want vectors
 
     async with own_vectors(
@@ -314,6 +317,7 @@ async def _vectors(owner: Owner, installation: str) -> AsyncIterator[OwnedVector
         incarnation=owner.incarnation,
         installation=installation,
     ) as vectors:
+        followers.on_commit = vectors.service.nudge
         yield vectors
 
 
@@ -322,27 +326,6 @@ async def _mark_clean_stop(writer: Writer, incarnation_id: int) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(CLEAN_STOP_SECONDS):
             await writer.apply(lambda connection: end_incarnation(connection, incarnation_id, now_ms=_now_ms()))
-
-
-async def _take(owner: Owner | None, results: Sequence[object]) -> Given:
-    return "nothing" if owner is None else await owner.feed.take(results)
-
-
-async def _caught_up(owner: Owner | None) -> None:
-    if owner is not None:
-        await owner.feed.caught_up()
-
-
-async def _confirm(owner: Owner | None) -> None:
-    if owner is not None:
-        await owner.feed.confirm()
-        if owner.vectors is not None:
-            owner.vectors.service.nudge()
-
-
-async def _withdraw(owner: Owner | None) -> None:
-    if owner is not None:
-        await owner.feed.withdraw()
 
 
 def _hold_back(job: IndexJob, verdict: Verdict) -> None:

@@ -35,7 +35,7 @@ from storage.catalog.files import (
     count_death,
 )
 from storage.catalog.garbage import Collected, collect_garbage, last_deletion, trim_deletions
-from storage.catalog.history import Incarnation, begin_incarnation, catalog_uuid, end_incarnation, judge_mark
+from storage.catalog.history import Incarnation, begin_incarnation, end_incarnation, judge_mark
 from storage.catalog.hits import Definition, FoundChunk
 from storage.catalog.job_acceptance import accept_job
 from storage.catalog.job_paths import JobPaths
@@ -268,7 +268,6 @@ __all__ = [
     "begin_incarnation",
     "cancel_queued",
     "canonical_dump",
-    "catalog_uuid",
     "change_registry",
     "check_catalog",
     "check_epoch",

@@ -9,13 +9,13 @@ import pytest
 from storage import (
     Incarnation,
     begin_incarnation,
-    catalog_uuid,
     end_incarnation,
     judge_mark,
     last_deletion,
     trim_deletions,
 )
 from storage.catalog.files import last_chunk_id
+from storage.catalog.history import catalog_uuid
 
 if TYPE_CHECKING:
     from tests.storage.conftest import FilledCatalog, MakeCatalog
