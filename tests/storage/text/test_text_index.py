@@ -62,6 +62,16 @@ def test_the_watermark_comes_back_as_it_was_and_is_replaced_by_the_next(index: T
     assert index.document_count == 0
 
 
+def test_former_watermarks_are_deleted_now_and_then(index: TextIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.text.index._MARKS_KEPT", 4)
+    kept = []
+    for number in range(1, 10):
+        index.commit(replace(MARK, chunk_id=number))
+        kept.append(index._index.searcher().num_docs)
+        assert index.watermark() == replace(MARK, chunk_id=number)
+    assert kept == [1, 2, 3, 1, 2, 3, 4, 1, 2]
+
+
 def test_the_watermark_is_never_a_hit(index: TextIndex) -> None:
     index.commit(MARK)
     assert ids(index, query("c-1", "i-1", "catalog", "watermark", "1")) == []
@@ -316,7 +326,10 @@ def test_the_index_holds_what_the_last_commit_left(
     index.close()
 
 
-def test_the_newest_watermark_counts_also_after_hundreds_of_commits_and_a_new_start(tmp_path: Path) -> None:
+def test_the_newest_watermark_counts_also_after_hundreds_of_commits_and_a_new_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.text.index._MARKS_KEPT", 100)
     for start in (0, 130):
         index = TextIndex.open(tmp_path / "text", heap_bytes=HEAP_BYTES, threads=1)
         for number in range(start, start + 130):
