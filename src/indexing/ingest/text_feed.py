@@ -275,24 +275,40 @@ class TextFeed:
             self._on_searchable(added)
 
     async def _open_again(self) -> None:
-        """Open the index again without what was not committed and catch up, as soon as there is room."""
-        while True:
+        """Open the index again without what was not committed and catch up, as soon as there is room.
+
+        Not before: an index that cannot be written would be taken for one that has to be made anew. If it is to be
+        closed instead, the next start catches up.
+        """
+        self._is_behind = True
+        while self._is_behind:
             try:
                 await self._in_thread(self.index.close)
             except TextIndexError as close_error:
                 log.info("text.close_failed", error=str(close_error))
+            if not await self._has_room():
+                return
             self.meter.retries += 1
             try:
                 await self._open()
-            except TextIndexError as again:
+            except TextIndexError:
                 if not await self._in_thread(self._is_full):
                     raise
-                log.info("text.waits_for_room", error=str(again))
-                await asyncio.sleep(ROOM_POLL_SECONDS)
                 continue
             self._uncommitted.clear()
             self._is_behind = False
-            return
+
+    async def _has_room(self) -> bool:
+        """Wait for room on the disk; False when the index is to be closed before there is any."""
+        waits = False
+        while await self._in_thread(self._is_full):
+            if self._queue.closed:
+                return False
+            if not waits:
+                log.info("text.waits_for_room", path=str(self._path))
+            waits = True
+            await asyncio.sleep(ROOM_POLL_SECONDS)
+        return True
 
     def _is_full(self) -> bool:
         free = os.statvfs(self._path.parent)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from indexing.ingest import text_feed
 from indexing.ingest.batch_work import BatchWork
 from indexing.ingest.scanning import TreeScan
 from indexing.ingest.text_feed import TextFeed
@@ -149,6 +150,34 @@ async def test_i3_what_an_undone_transaction_gave_to_the_index_is_not_in_it(
             assert await asyncio.to_thread(lambda: list(text.chunk_ids())) == [1, 3]
         await owner.writer.apply(lambda connection: end_run(connection, run, "succeeded", "", Tally(), now_ms=1))
     assert await state.findings(data_dir) == []
+
+
+async def test_f007_an_index_on_a_full_disk_is_neither_made_anew_nor_waited_for_at_the_end(
+    tree: TreeFactory, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index fails to take a file, and there is no room to write anything from then on."""
+    monkeypatch.setattr(text_feed, "ROOM_POLL_SECONDS", 0.0)
+    looked = threading.Event()
+
+    def is_full(_: TextFeed) -> bool:
+        looked.set()
+        return True
+
+    async with open_owner(settings_for(data_dir)) as owner:
+        repository, run = await _indexed_and_begun(owner, tree({"a.py": "alpha = 1\n"}))
+        await owner.writer.apply(lambda connection: end_run(connection, run, "succeeded", "", Tally(), now_ms=1))
+        _fail_once(monkeypatch, TextFeed, "_apply")
+        monkeypatch.setattr(TextFeed, "_is_full", is_full)
+        tree({"b.py": "beta = 1\n"})
+        async with owner.job_for(repository) as job:
+            running = asyncio.create_task(job.run())
+            assert await asyncio.to_thread(looked.wait, 20)
+            running.cancel()
+            await asyncio.wait([running], timeout=0.01)
+    monkeypatch.undo()
+    async with open_owner(settings_for(data_dir)) as owner:
+        assert owner.feed.rebuilt == ""
+        assert len(await asyncio.to_thread(state.text_ids, data_dir)) == 2
 
 
 async def test_i3_files_that_the_index_failed_to_take_are_found_once_they_are_committed(
