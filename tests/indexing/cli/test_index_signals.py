@@ -37,10 +37,12 @@ def workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_f023_the_first_signal_finishes_what_is_in_hand_and_the_next_run_goes_on(
-    run: Run, start: Start, tree: TreeFactory, number: signal.Signals, workers: int
+    run: Run, start: Start, tree: TreeFactory, monkeypatch: pytest.MonkeyPatch, *, number: signal.Signals, workers: int
 ) -> None:
     root = tree(MANY)
-    process = start("index", root)
+    with monkeypatch.context() as patch:
+        patch.setenv("_CODETROVE_FAULT", "worker.read:30:stop")
+        process = start("index", root)
     stopped = _stopped_workers(process, workers)
     process.send_signal(number)
     _read_until(process, "finishing what is in hand")
@@ -61,10 +63,12 @@ def test_f023_the_first_signal_finishes_what_is_in_hand_and_the_next_run_goes_on
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_f023_the_second_signal_stops_at_once_and_leaves_no_process(
-    run: Run, start: Start, tree: TreeFactory, number: signal.Signals, workers: int
+    run: Run, start: Start, tree: TreeFactory, monkeypatch: pytest.MonkeyPatch, *, number: signal.Signals, workers: int
 ) -> None:
     root = tree(MANY)
-    process = start("index", root)
+    with monkeypatch.context() as patch:
+        patch.setenv("_CODETROVE_FAULT", "worker.read:30:stop")
+        process = start("index", root)
     stopped = _stopped_workers(process, workers)
     process.send_signal(number)
     _read_until(process, "finishing what is in hand")
@@ -122,14 +126,14 @@ async def test_a_signal_that_is_ignored_stays_ignored() -> None:
 
 
 def _stopped_workers(process: subprocess.Popen[str], number: int) -> list[psutil.Process]:
-    """The command's worker processes, held still with their first batch in hand or before it."""
+    """The command's worker processes, once so many hold still with a batch in hand."""
     _read_until(process, "indexing")
-    command, stopped = psutil.Process(process.pid), list[psutil.Process]()
+    command = psutil.Process(process.pid)
     while process.poll() is None:
+        stopped = []
         for child in command.children():
             with suppress(psutil.Error):  # git, which has ended by now
-                if child not in stopped and "indexing.ingest.worker" in child.cmdline():
-                    child.suspend()
+                if child.status() == psutil.STATUS_STOPPED:
                     stopped.append(child)
         if len(stopped) == number:
             return stopped
