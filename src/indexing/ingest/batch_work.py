@@ -72,7 +72,7 @@ class BatchWork:
         rules: Rules,
         gate: Gate,
         zstd_level: int,
-        commit_seconds: float = 0.0,
+        commit_seconds: float,
         meter: IngestMeter | None = None,
     ) -> None:
         """Prepare to take ``batches``: all is written under ``run``, nothing new is begun where ``gate`` says so.

@@ -239,18 +239,15 @@ class Writer:
             group.due = 0.0
 
     async def _is_joined(self, group: _Group) -> bool:
-        """Wait until the group may be committed; True when a change has come before that."""
+        """Wait until the group may be committed; True when a change, or the end of all, came before that."""
         commit = asyncio.create_task(self._until_commit(group.due), name="catalog-commit-due")
         joins = None if group.is_full else asyncio.create_task(self._queue.ready(), name="catalog-change-waits")
         try:
             await asyncio.wait([commit] if joins is None else [commit, joins], return_when=asyncio.FIRST_COMPLETED)
             if joins is not None and joins.done() and not commit.done():
-                if joins.result():
-                    return True
-                # Nothing more will come.
-                commit.cancel()
-                await asyncio.wait([commit])
-                commit = asyncio.create_task(self._until_commit(0.0), name="catalog-commit-due")
+                if not joins.result():  # nothing more will come
+                    group.is_full, group.due = True, 0.0
+                return True
             await commit
         finally:
             for task in (commit, joins):

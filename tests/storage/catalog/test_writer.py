@@ -46,6 +46,11 @@ class Gate:
         self._open.set()
 
 
+async def goes_on(_: Sequence[Any]) -> Given:
+    """Follow what is applied, and wait for more of it."""
+    return "some"
+
+
 async def handed_in(*tasks: asyncio.Task[Any]) -> None:
     """Let tasks that were just made get as far as waiting for their change."""
     for _ in range(3):
@@ -118,9 +123,6 @@ async def test_patient_changes_are_committed_with_the_first_that_is_not(tmp_path
 
 
 async def test_a_patient_change_is_committed_when_its_patience_ends_or_it_is_flushed(tmp_path: Path) -> None:
-    async def goes_on(_: Sequence[Any]) -> Given:
-        return "some"
-
     async with Writer(tmp_path / "catalog.db", after_apply=goes_on) as writer:
         assert await asyncio.wait_for(writer.apply(put("a"), patience=0.01), 20) == "a"
         async with asyncio.TaskGroup() as group:
@@ -176,9 +178,6 @@ async def test_a_group_takes_so_many_changes_and_no_more(tmp_path: Path) -> None
     async def after_commit(results: Sequence[Any]) -> None:
         sizes.append(len(results))
 
-    async def goes_on(_: Sequence[Any]) -> Given:
-        return "some"
-
     names = [f"n{number:02}" for number in range(GROUPED_CHANGES + 3)]
     async with Writer(tmp_path / "catalog.db", after_apply=goes_on, after_commit=after_commit) as writer:
         async with asyncio.TaskGroup() as group:
@@ -190,9 +189,6 @@ async def test_a_group_takes_so_many_changes_and_no_more(tmp_path: Path) -> None
 
 
 async def test_closing_commits_what_is_patient(tmp_path: Path) -> None:
-    async def goes_on(_: Sequence[Any]) -> Given:
-        return "some"
-
     async with Writer(tmp_path / "catalog.db", after_apply=goes_on) as writer:
         patient = asyncio.create_task(writer.apply(put("a"), patience=60))
         await handed_in(patient)
