@@ -103,7 +103,7 @@ async def status(settings: Settings) -> Status:
         repositories = [await repository_status(reader, each, owned=bool(owner)) for each in known]
         followed, problems = await asyncio.to_thread(_followed, directory.text)
         pending = await chunks_past(reader, followed)
-        vectors = await _vectors(reader)
+        vectors = await vector_states(reader)
     problems += await asyncio.to_thread(_marks, directory)
     if pending and not owner:
         problems.append(f"{pending} chunks are not findable yet; the next 'codetrove index' adds them")
@@ -153,7 +153,8 @@ def to_json(found: Status) -> dict[str, Any]:
     return {"schema": STATUS_SCHEMA, **asdict(found)}
 
 
-async def _vectors(reader: Reader) -> tuple[VectorStatus, ...]:
+async def vector_states(reader: Reader) -> tuple[VectorStatus, ...]:
+    """Count the vectors of every collection that is kept."""
     found = []
     for row in await kept_collections(reader):
         counts = await point_counts(reader, row.id)

@@ -66,7 +66,7 @@ async def run_index_of(
         is_ours = seen.job["id"] not in {each["id"] for each in waiting["jobs"]}
         if await _waited_for(owner, seen, outcome, stop, is_ours=is_ours):
             await _finish(owner, seen.job, outcome, is_new=added["repository"]["uuid"] not in known)
-            if with_vectors and seen.job["vectors"] is not None and not stop.requested:
+            if with_vectors and seen.job["vectors"] is not None and seen.job["state"] != "cancelled":
                 await _vectors(owner, seen, outcome, stop)
     outcome.show(as_json=as_json, verbose=verbose)
     return outcome.code

@@ -20,6 +20,7 @@ from indexing.ingest.progress import Counters
 from indexing.metrics import metrics_of
 from indexing.runtime import open_owner
 from indexing.sources import display
+from indexing.status import vector_states
 from storage import CatalogDamaged, forget
 
 if TYPE_CHECKING:
@@ -75,12 +76,15 @@ async def _index(
             if repository.uuid not in known:
                 await _unregister(owner, repository)
             raise
-        if with_vectors and owner.vectors is not None and not stop.requested:
-            await _vectors(owner.vectors, repository, outcome, stop)
+        # A job that was stopped says so; one that had done all when the user stopped it may lack vectors all the same.
+        if with_vectors and owner.vectors is not None and outcome.jobs[-1].state != "cancelled":
+            await _vectors(owner, owner.vectors, repository, outcome, stop)
         outcome.metrics = metrics_of(owner)
 
 
-async def _vectors(vectors: OwnedVectors, repository: Repository, outcome: IndexOutcome, stop: Stop) -> None:
+async def _vectors(
+    owner: Owner, vectors: OwnedVectors, repository: Repository, outcome: IndexOutcome, stop: Stop
+) -> None:
     """Wait until all vectors are there, or the user has seen enough."""
     done = outcome.jobs[-1].progress
     draining = asyncio.create_task(vectors.drained(), name="drain-vectors")
@@ -89,9 +93,10 @@ async def _vectors(vectors: OwnedVectors, repository: Repository, outcome: Index
     if draining.done():
         complete = draining.result()
     else:
-        complete = False
         draining.cancel()
-        outcome.tell("vectors are missing yet; the same command goes on from there")
+        complete = not any(each.pending for each in await vector_states(owner.reader))
+        if not complete:
+            outcome.tell("vectors are missing yet; the same command goes on from there")
     if vectors.progress is not None:
         outcome.vectors = VectorSummary(vectors.model, vectors.progress)
     if vectors.problem:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from embeddings import HashingEncoder, TextKind, resolved_from_json
+from indexing.cli import index_run
 from indexing.vectors import OwnedVectors
 from storage import DataDirectory, Ownership, Vectors
 from tests.faults import vector_state
@@ -24,6 +25,10 @@ from tests.faults import vector_state
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from indexing.cli.index_summary import JobSummary
+    from indexing.cli.stopping import Stop
+    from indexing.runtime import Owner
+    from storage import Repository
     from tests.conftest import TreeFactory
     from tests.indexing.cli.conftest import Run, Start
 
@@ -139,6 +144,30 @@ def test_one_interrupt_ends_the_wait_and_the_next_run_encodes_the_rest_only(
     vectors = run("index", root, "--json").json()["vectors"]
     assert (vectors["stored"], vectors["encoded"]) == (CHUNKS, CHUNKS - 12)
     assert run("fsck").code == 0
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_an_interrupt_as_the_job_ends_tells_of_vectors_that_are_missing_and_of_no_others(
+    run: Run, root: Path, monkeypatch: pytest.MonkeyPatch, *, complete: bool
+) -> None:
+    run_job = index_run._run
+
+    async def interrupted(owner: Owner, repository: Repository, stop: Stop) -> JobSummary:
+        done = await run_job(owner, repository, stop)
+        if complete:
+            assert owner.vectors is not None
+            await owner.vectors.drained()
+        os.kill(os.getpid(), signal.SIGINT)
+        await stop.wait()
+        return done
+
+    monkeypatch.setattr(index_run, "_run", interrupted)
+    if not complete:
+        _encoder_answers_once_the_owner_closes(monkeypatch)
+    ran = run("index", root, "--json")
+    assert ran.json()["jobs"][0]["state"] == "succeeded"
+    missing = "vectors are missing yet; the same command goes on from there"
+    assert (ran.code, ran.json()["messages"]) == ((0, []) if complete else (1, [missing]))
 
 
 def test_a_process_that_is_interrupted_at_a_batch_leaves_what_the_next_run_completes(
