@@ -38,6 +38,10 @@ _GARBAGE_THRESHOLD = 20_000
 _NICENESS = 5
 """Whoever commits and searches goes first where processors are short; else it costs nothing."""
 
+_READ_AHEAD_FILES = 64
+"""Files that the disk is asked for at once: waiting for one after the other takes a tenth of the time of a tree that is
+not in memory. Asking takes a hundredth of it."""
+
 _PIPE_BYTES = 1 << 20
 """Answers that wait in the pipe (Linux allows every user this much): the next file is cut while the owner is busy."""
 
@@ -74,13 +78,21 @@ def _serve(batch: BatchTask, setup: WorkerSetup, known: KnownCuts, answers: Bina
         answers.flush()
         return
     with handles, known.as_of_now():
-        for task in batch.files:
+        for number, task in enumerate(batch.files):
+            if number % _READ_AHEAD_FILES == 0:
+                _read_ahead(batch, number, handles)
             began = perf_counter()
             signal.setitimer(signal.ITIMER_PROF, setup.cpu_seconds)
             report = _prepare(task, handles, batch, setup, known)
             signal.setitimer(signal.ITIMER_PROF, 0)
             answers.write(encode_frame(report.timed(perf_counter() - began)))
             answers.flush()
+
+
+def _read_ahead(batch: BatchTask, first: int, handles: DirectoryHandles) -> None:
+    """Let the disk fetch the files that come next while the first of them is cut."""
+    for task in batch.files[first : first + _READ_AHEAD_FILES]:
+        handles.read_ahead(task.place.path, batch.rules.max_file_bytes)
 
 
 def _prepare(

@@ -11,6 +11,7 @@ import os
 import stat as modes
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -114,6 +115,20 @@ class DirectoryHandles:
         if slash and not parent:
             _components(path)
         return _open_regular(self.directory(parent), name, path)
+
+    def read_ahead(self, path: bytes, limit: int) -> None:
+        """Asks the system to fetch the first ``limit`` bytes of a file from disk, and does not wait for them.
+
+        Where that cannot be done nothing happens: whoever reads the file says what is wrong with it.
+        """
+        if not hasattr(os, "posix_fadvise"):  # macOS
+            return
+        with suppress(OSError, NotBeneathRoot, NotRegularFile):
+            fd = self.open_file(path)
+            try:
+                os.posix_fadvise(fd, 0, limit, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(fd)
 
 
 def open_beneath(root_fd: int, path: bytes) -> int:

@@ -217,6 +217,29 @@ def test_handles_are_shared_within_a_directory_and_bounded(tmp_path: Path) -> No
         assert _open_descriptors() <= before
 
 
+def test_reading_ahead_asks_for_what_will_be_read_and_never_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "f").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("f")
+    asked = []
+
+    def advise(fd: int, offset: int, length: int, advice: int) -> None:
+        asked.append((os.fstat(fd).st_ino, offset, length, advice))
+
+    monkeypatch.setattr(os, "posix_fadvise", advise, raising=False)
+    monkeypatch.setattr(os, "POSIX_FADV_WILLNEED", 3, raising=False)
+    before = _open_descriptors()
+    with DirectoryHandles.open(tmp_path) as handles:
+        for path in (b"f", b"fifo", b"link", b"missing", b"missing/f", b"../f", b"/f"):
+            handles.read_ahead(path, 100)
+        monkeypatch.delattr(os, "posix_fadvise")  # as on macOS
+        handles.read_ahead(b"f", 100)
+    assert asked == [((tmp_path / "f").stat().st_ino, 0, 100, 3)]
+    assert _open_descriptors() == before
+
+
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "f").write_bytes(b"x")
