@@ -52,6 +52,35 @@ def test_a_file_is_in_the_language_that_its_name_and_head_tell(path: bytes, head
     assert language_of(path, head) == language
 
 
+_CPP_LINES = [
+    *(
+        "class A {",
+        "class A : B {",
+        "namespace a {",
+        "namespace {",
+        "template <int>",
+        "template<class T>",
+        "using a::b;",
+    ),
+    *("public:", "private :", "protected:", "std::string a;", "constexpr int a = 1;", "int a() noexcept;"),
+    *("virtual void a();", "bool operator==(a, b);", "void operator ()();"),
+    *(f"#include <{name}>" for name in ("string", "vector", "memory", "map", "iostream", "utility", "cstdint")),
+    *(f"# include <{name}>" for name in ("cstddef", "algorithm", "functional", "type_traits")),
+]
+
+
+@pytest.mark.parametrize("line", _CPP_LINES)
+def test_each_sign_of_cpp_in_a_header_is_seen_by_itself_and_not_in_a_comment(line: str) -> None:
+    assert language_of(b"a.h", f"int a;\n{line}\n".encode()) == "cpp"
+    assert language_of(b"a.h", f"int a; /* {line} */\n// {line}\n".encode()) == "c"
+    assert language_of(b"a.h", f"#ifdef __KERNEL__\n{line}\n".encode()) == "c"
+
+
+@pytest.mark.parametrize("line", ["@interface A", "@end", "@import Foundation;", "#import <a.h>", "# import <a.h>"])
+def test_each_sign_of_objective_c_in_a_header_is_seen_by_itself(line: str) -> None:
+    assert language_of(b"a.h", f"int a;\n{line}\n".encode()) == "objc"
+
+
 def test_a_hundred_extensions_are_known() -> None:
     assert len(EXTENSIONS) >= 100
 
