@@ -67,8 +67,9 @@ def _leading_string(text: bytes, start: int) -> bytes:
 def _comment_before(text: bytes, start: int) -> bytes:
     """The comment lines that end directly above ``start``, attributes and annotations between them left out."""
     # Most definitions have nothing above them, and that is found out cheaply.
-    near = text[max(0, start - _NEAR_BYTES) : start].rstrip(b" \t").splitlines()
-    line = near[-1].strip() if near else b""
+    near = text[max(0, start - _NEAR_BYTES) : start].rstrip(b" \t")
+    near = near[:-1].removesuffix(b"\r") if near.endswith(b"\n") else near.removesuffix(b"\r")
+    line = near[max(near.rfind(b"\n"), near.rfind(b"\r")) + 1 :].strip()
     if not line or (line[0] not in b"/#;%@[*-" and not line.endswith((b"*/", b"*)", b"-}", b'"""'))):
         return b""
     window = text[max(0, start - _DOC_BYTES) : start]

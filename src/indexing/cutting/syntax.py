@@ -30,6 +30,8 @@ MAX_MEMBER_IN_HEADER: Final = 300
 """bytes; a longer first member of a class that is split leaves the class's head to a chunk of its own"""
 
 _CLOSERS = frozenset(b")]},;")
+_END = b"end"
+_LINE_BREAKS = frozenset(b"\r\n")
 
 
 def cut_syntax(text: bytes, language: str, cutter: str) -> Cut:
@@ -98,8 +100,8 @@ def _units(text: bytes, root: Node, bodied: list[Definition], leader_ids: frozen
 def _add(units: Units, text: bytes, start: int, begin: int, end: int, *, wants_barrier: bool) -> None:
     if start > units.starts[-1]:
         units.starts.append(start)
-    is_closer = text[begin] in _CLOSERS or text[begin:end] == b"end"
-    if is_closer or (start == begin and start and text[start - 1] not in b"\r\n"):
+    is_closer = text[begin] in _CLOSERS or (end - begin == len(_END) and text.startswith(_END, begin))
+    if is_closer or (start == begin and start and text[start - 1] not in _LINE_BREAKS):
         units.tight.add(start)
     elif wants_barrier:
         units.barriers.add(start)
@@ -109,11 +111,13 @@ def _unit_start(text: bytes, reached: int, begin: int) -> int:
     """Start of the line on which a node begins, unless what was reached before ends on the same line."""
     if not reached:
         return 0
-    gap = text[reached - 1 : begin]
-    line_break = max(gap.rfind(b"\n"), gap.rfind(b"\r"))
-    if line_break == -1:
-        return begin
-    start = reached + line_break
+    if text[begin - 1] in _LINE_BREAKS:
+        start = begin
+    else:
+        line_break = max(text.rfind(b"\n", reached - 1, begin), text.rfind(b"\r", reached - 1, begin))
+        if line_break == -1:
+            return begin
+        start = line_break + 1
     # Some grammars let a node begin with the second half of a line break.
     return start - 1 if text[start : start + 1] == b"\n" and text[start - 1] == 0x0D else start
 
