@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-COMMITS_AHEAD = 24
-"""Batches that may wait for their commit: one commit takes some ten, and the workers go on meanwhile."""
+COMMITS_AHEAD = 32
+"""Batches that may wait for their commit: as many as one commit takes at most (``GROUPED_CHANGES`` of the catalog's
+writer). Were it fewer, all of them could wait until it is due, and the workers with them."""
 READ_AGAIN_MOST = 3
 GONE_SINCE = "gone_since"
 """Reason of a removal: the scan saw the path, the worker no longer did."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from indexing.ingest import text_feed
-from indexing.ingest.batch_work import BatchWork
+from indexing.ingest.batch_work import COMMITS_AHEAD, BatchWork
 from indexing.ingest.scanning import TreeScan
 from indexing.ingest.text_feed import TextFeed
 from indexing.runtime import open_owner
@@ -38,6 +38,7 @@ from storage import (
     open_reader,
     start_run,
 )
+from storage.catalog.writer import GROUPED_CHANGES
 from storage.faults import InjectedFault, arm
 from tests.faults import state
 from tests.faults.driver import settings_for
@@ -218,6 +219,19 @@ async def test_files_of_a_job_wait_for_others_until_there_are_none(
         async with owner.job_for(repository) as job:
             assert (await asyncio.wait_for(job.run(), 20)).state == "succeeded"
     assert patient == [60.0]
+
+
+async def test_batches_of_one_file_wait_for_one_another_and_not_for_the_interval(
+    tree: TreeFactory, data_dir: Path
+) -> None:
+    """As after a crash: what was in hand is read file by file, and no more batches wait than one commit takes."""
+    assert COMMITS_AHEAD >= GROUPED_CHANGES
+    files = {f"{number}.py": f"value_{number} = 1\n" for number in range(12 * GROUPED_CHANGES)}
+    overrides = {"text.commit_interval_ms": 60_000, "indexing.worker_batch_size": 1}
+    async with open_owner(settings_for(data_dir, overrides)) as owner:
+        repository = await owner.register(tree(files))
+        async with owner.job_for(repository) as job:
+            assert (await asyncio.wait_for(job.run(), 20)).state == "succeeded"
 
 
 def _given(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
