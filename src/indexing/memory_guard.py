@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from indexing.freed_memory import GIVE_BACK_SECONDS, give_back_freed_memory
 from indexing.memory import MemoryReading, read_memory
 
 if TYPE_CHECKING:
@@ -88,7 +90,8 @@ class MemoryGuard:
 
     ``wanted`` tells how many permits the settings ask for, ``running`` how many workers have work in hand (not those
     that wait for some). ``on_verdict`` is called on the event loop at the first look and whenever the limit, the
-    pressure, or whether anything is held back changes. A reading that fails changes nothing.
+    pressure, or whether anything is held back changes. A reading that fails changes nothing. Once a minute what was
+    freed and is still held goes back to the system.
     """
 
     def __init__(
@@ -99,12 +102,14 @@ class MemoryGuard:
         running: Callable[[], int],
         on_verdict: Callable[[Verdict], None],
         read: Callable[[], MemoryReading] = read_memory,
+        give_back: Callable[[], None] = give_back_freed_memory,
     ) -> None:
         self._settings = settings
         self._wanted = wanted
         self._running = running
         self._on_verdict = on_verdict
         self._read = read
+        self._give_back = give_back
         self._reading: MemoryReading | None = None
         self._verdict: Verdict | None = None
         self._is_blind = False
@@ -176,9 +181,13 @@ class MemoryGuard:
         self._on_verdict(verdict)
 
     async def _watch(self) -> None:
+        due = monotonic() + GIVE_BACK_SECONDS
         try:
             while True:
                 await asyncio.sleep(self._settings.check_seconds)
+                if monotonic() >= due:
+                    await asyncio.to_thread(self._give_back)
+                    due = monotonic() + GIVE_BACK_SECONDS
                 await self.look()
         except Exception:
             # The body of the context may run for days before it sees the error.

@@ -12,6 +12,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from indexing import memory_guard
 from indexing.memory import MemoryReading
 from indexing.memory_guard import GuardSettings, MemoryGuard, Verdict, decide
 from indexing.settings.schema import MemorySettings
@@ -27,6 +28,25 @@ def used(percent: float, *, limit: int = 100_000 * MIB) -> MemoryReading:
 
 def limit_of(reading: MemoryReading, *, limit_now: int = 4, wanted: int = 8, running: int = 4) -> int:
     return decide(reading, limit_now=limit_now, wanted=wanted, running=running, settings=SETTINGS).limit
+
+
+async def test_what_was_freed_is_given_back_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_guard, "GIVE_BACK_SECONDS", 0.0)
+    loop, given = asyncio.get_running_loop(), asyncio.Event()
+
+    def give_back() -> None:
+        loop.call_soon_threadsafe(given.set)
+
+    guard = MemoryGuard(
+        SETTINGS,
+        wanted=lambda: 4,
+        running=lambda: 4,
+        on_verdict=lambda _: None,
+        read=lambda: used(50),
+        give_back=give_back,
+    )
+    async with guard:
+        await asyncio.wait_for(given.wait(), 10)
 
 
 @pytest.mark.parametrize(
