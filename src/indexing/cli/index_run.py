@@ -94,7 +94,9 @@ async def _vectors(
         complete = draining.result()
     else:
         draining.cancel()
-        complete = not any(each.pending for each in await vector_states(owner.reader))
+        states = await vector_states(owner.reader)
+        # None while the model is being fetched.
+        complete = bool(states) and not any(each.pending for each in states)
         if not complete:
             outcome.tell("vectors are missing yet; the same command goes on from there")
     if vectors.progress is not None:

@@ -146,6 +146,28 @@ def test_one_interrupt_ends_the_wait_and_the_next_run_encodes_the_rest_only(
     assert run("fsck").code == 0
 
 
+def test_an_interrupt_while_the_model_is_not_there_yet_tells_that_vectors_are_missing(
+    run: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = asyncio.Event()
+
+    async def fetched(_: OwnedVectors) -> None:
+        await waiting.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+    async def noted(self: OwnedVectors) -> bool:
+        waiting.set()
+        return await drained(self)
+
+    drained = OwnedVectors.drained
+    monkeypatch.setattr(OwnedVectors, "drained", noted)
+    monkeypatch.setattr(OwnedVectors, "_choose", fetched)
+    ran = run("index", root, "--json")
+    assert (ran.code, ran.json()["vectors"]) == (1, None)
+    assert ran.json()["messages"] == ["vectors are missing yet; the same command goes on from there"]
+
+
 @pytest.mark.parametrize("complete", [False, True])
 def test_an_interrupt_as_the_job_ends_tells_of_vectors_that_are_missing_and_of_no_others(
     run: Run, root: Path, monkeypatch: pytest.MonkeyPatch, *, complete: bool
