@@ -33,6 +33,7 @@ from indexing.search import SearchRequest, search
 from storage import Repository
 
 FILES = 400
+PACKAGES = 20
 HELD = ("descriptors", "threads", "children")
 WARM_SHARE = 0.2
 """Of the time: until then caches fill."""
@@ -141,7 +142,7 @@ async def _round(owner: Owner, repository: Repository, figures: Figures, draw: r
 
 def _change(tree: Path, contents: dict[str, str], draw: random.Random, files: int) -> int:
     for _ in range(files):
-        name = f"package{draw.randrange(20)}/module{draw.randrange(FILES)}.py"
+        name = f"package{draw.randrange(PACKAGES)}/module{draw.randrange(FILES // PACKAGES)}.py"
         if name in contents and draw.random() < 0.1:
             del contents[name]
             (tree / name).unlink()
