@@ -6,9 +6,8 @@ change a process held 110 to 160 MB that way beside 40 to 55 MB in use, and more
 
 from __future__ import annotations
 
-import ctypes
 import sys
-from functools import cache
+from contextlib import suppress
 from typing import Final
 
 GIVE_BACK_SECONDS: Final = 60.0
@@ -20,14 +19,8 @@ def give_back_freed_memory() -> None:
 
     To be called in a thread of its own: it takes some milliseconds, without the interpreter's lock.
     """
-    trim = _malloc_trim()
-    if trim is not None:
-        trim(0)
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415  (needed here only)
 
-
-@cache
-def _malloc_trim() -> ctypes._NamedFuncPointer | None:
-    if sys.platform != "linux":
-        return None
-    trim: ctypes._NamedFuncPointer | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return trim
+        with suppress(AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)

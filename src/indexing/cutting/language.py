@@ -15,17 +15,20 @@ _EMACS_MODE = re.compile(rb"-\*-\s*(?:.*?\bmode:\s*)?([\w+#-]+)\s*(?:;.*?)?-\*-"
 _VIM_MODE = re.compile(rb"\b(?:vim?|ex):.*?\b(?:ft|filetype|syntax)=(\w+)")
 _VERSION = re.compile(r"[\d.]+$")
 _OBJC_SIGN = re.compile(rb"^\s*(?:@(?:interface|protocol|class|end|property|import)\b|#\s*import\b)", re.MULTILINE)
+_CPP_HEADERS = (
+    *(b"string", b"vector", b"memory", b"map", b"iostream", b"utility"),
+    *(b"cstdint", b"cstddef", b"algorithm", b"functional", b"type_traits"),
+)
 _CPP_SIGN = re.compile(
     rb"^\s*(?:class\s+\w[\w\s]*[:{;]|namespace\b[\s\w:]*\{|template\s*<|using\s+[\w:]+|(?:public|private|protected)\s*:"
-    rb"|#\s*include\s*<(?:string|vector|memory|map|iostream|utility|cstdint|cstddef|algorithm|functional|type_traits)>)"
+    rb"|#\s*include\s*<(?:" + b"|".join(_CPP_HEADERS) + rb")>)"
     rb"|\bstd::|\bconstexpr\b|\bnoexcept\b|\bvirtual\s|\boperator\s*[=<>()\[\]+*-]",
     re.MULTILINE,
 )
 _CPP_WORDS = (
     *(b"class", b"namespace", b"template", b"using", b"public", b"private", b"protected", b"std::"),
     *(b"constexpr", b"noexcept", b"virtual", b"operator"),
-    *(b"<string>", b"<vector>", b"<memory>", b"<map>", b"<iostream>", b"<utility>"),
-    *(b"<cstdint>", b"<cstddef>", b"<algorithm>", b"<functional>", b"<type_traits>"),
+    *(b"<%b>" % name for name in _CPP_HEADERS),
 )
 """Each sign has one of them. Looking for them takes a tenth of the time, and most headers have none."""
 _MATLAB_SIGN = re.compile(rb"^\s*(?:%|function\b|classdef\b|end\s*$)", re.MULTILINE)

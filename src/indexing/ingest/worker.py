@@ -90,8 +90,8 @@ def _serve(batch: BatchTask, setup: WorkerSetup, known: KnownCuts, answers: Bina
 
 
 def _read_ahead(batch: BatchTask, first: int, handles: DirectoryHandles) -> None:
-    """Let the disk fetch the files that come next while the first of them is cut."""
-    for task in batch.files[first : first + _READ_AHEAD_FILES]:
+    """Let the disk fetch the files that come after the ``first``, while that one is read and cut."""
+    for task in batch.files[first + 1 : first + 1 + _READ_AHEAD_FILES]:
         handles.read_ahead(task.place.path, batch.rules.max_file_bytes)
 
 
