@@ -77,3 +77,15 @@ async def test_those_who_ask_together_share_one_look_and_a_commit_asks_for_a_new
     await indexed(tree({}))
     assert (await client.get("/repositories")).json()["repositories"][0]["files"] == 2
     assert looks == before + 1
+
+
+async def test_a_dear_look_is_not_served_after_a_job_has_ended(
+    tree: TreeFactory, context: ServiceContext, client_for: ClientFor, indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "CHEAP_SECONDS", 0.0)
+    monkeypatch.setattr(looking, "COST_SHARE", 1_000_000)
+    client = client_for(ADMIN)
+    for number in (1, 2, 3):
+        await indexed(tree({f"m{number}.py": "x\n"}))
+        (found,) = (await client.get("/repositories")).json()["repositories"]
+        assert found["files"] == number
