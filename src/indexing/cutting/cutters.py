@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FALLBACK_CUTTER: Final = "fallback-windows-1"
 
-_SYNTAX = "syntax-1"
+_SYNTAX = "syntax-2"
 _HEADINGS = "headings-1"
 _CELLS = "cells-1"
 _WINDOWS = "windows-1"

@@ -12,6 +12,7 @@ from indexing.cutting.definitions import BODIED_KINDS
 from indexing.cutting.grammars import grammar
 from indexing.cutting.lines import char_count, line_starts
 from indexing.cutting.packing import Units, pack
+from indexing.cutting.skipping import parse
 from indexing.cutting.symbols import find_symbols
 from indexing.cutting.windows import MAX_CHUNK_CHARS
 from storage import Cut
@@ -37,8 +38,7 @@ _LINE_BREAKS = frozenset(b"\r\n")
 def cut_syntax(text: bytes, language: str, cutter: str) -> Cut:
     """Parses and cuts a text; the language must have a grammar."""
     loaded = grammar(language)
-    tree = loaded.parser.parse(text)
-    root = tree.root_node
+    root = parse(loaded.parser, text, language).root_node
     found = find_symbols(loaded.query, root, text, language)
     lines = line_starts(text)
     bodied = [definition for definition in found.definitions if definition.kind in BODIED_KINDS]

@@ -104,7 +104,7 @@ def test_rst_levels_follow_the_order_of_their_styles() -> None:
 def test_f050_a_minified_line_of_5_mb_is_cut_in_windows() -> None:
     text = b"function a(b){return b+1};" * 200_000
     made = cut(text, "javascript")
-    assert made.cutter == "syntax-1"
+    assert made.cutter == "syntax-2"
     assert not any(chunk.symbols for chunk in made.chunks)
     assert len(made.chunks) < len(text) / (MAX_CHUNK_CHARS - 130)
 
