@@ -29,13 +29,16 @@ PIECES = (
     "typedef struct {\n\tunsigned long long value_of_it;\n\tunsigned long long size_of_it;\n} pair_t;\n",
     "#define EACH(x) \\\n\tdo { \\\n\t\tuse(x); \\\n\t} while (0)\n",
     f"#ifdef CONFIG_X\nint only_here(void)\n{{\n{BODY}}}\n#endif\n",
-    'DEFINE_MUTEX(lock_of_all);\nMODULE_LICENSE("GPL")\n',
+    'DEFINE_MUTEX(lock_of_all);\nMODULE_LICENSE("GPL");\n',
     "static u32 values[] = {\n\t\t1, 2, 3, 4, 5, 6, 7, 8, 9, 10,\n\t\t14, 15, 16, 17, 18, 19, 20, 21\n\t\t};\n\n",
+)  # fmt: skip
+MISTAKES = (
+    'MODULE_LICENSE("GPL")\n',
     "static NAMED(one,\n\tsomething, 3\n",
     '{\n\t"part of a table",\n\t.insns = {\n\tONE(R0, 1),\n\tEXIT(),\n\t},\n\t.result = ACCEPT,\n},\n',
     "}\n",
     "{\n",
-)  # fmt: skip
+)
 LOST_IF_SKIPPED = {
     "a struct": ("struct inner {\n\t\tint value;\n\t\tint another_value_of_it;\n\t};", "inner"),
     "an enum": ("enum inner { ONE_OF_THEM, ANOTHER_ONE_OF_THEM, THE_LAST_ONE_OF_THEM_ALL };", "inner"),
@@ -55,14 +58,14 @@ def whole(text: str) -> Cut:
 
 
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=10))
-def test_a_text_is_cut_as_if_all_of_it_were_parsed(pieces: list[str]) -> None:
+def test_a_text_without_mistakes_is_cut_as_if_all_of_it_were_parsed(pieces: list[str]) -> None:
     text = "".join(pieces)
     assert cut(text.encode(), "c") == whole(text)
 
 
-@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize("piece", [*PIECES, *MISTAKES])
 def test_each_kind_of_block_is_cut_as_if_it_were_parsed(piece: str) -> None:
-    text = f"int before;\n{piece * 3}int after;\n"
+    text = f"int before;\n{piece * 3}int after;\n{PIECES[2]}{piece}{PIECES[3]}"
     assert cut(text.encode(), "c") == whole(text)
 
 
