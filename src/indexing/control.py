@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import http.client
 import json
 import os
 import socket
 import struct
 import tempfile
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -102,28 +100,19 @@ class ControlClient:
         kinds = {"Accept": "application/json", "Connection": "close"}
         if sent is not None:
             kinds["Content-Type"] = "application/json"
+        from indexing.control_exchange import exchange  # noqa: PLC0415  (HTTP takes a while to load)
+
         try:
-            with closing(_Connection(self.path, seconds)) as connection:
-                connection.request(method, path, sent, {**kinds, **(headers or {})})
-                answer = connection.getresponse()
-                content = answer.read()
+            status, content = exchange(
+                self.path, method, path, body=sent, headers={**kinds, **(headers or {})}, seconds=seconds
+            )
         except TimeoutError as error:
             raise OwnerGone(f"the owner at {str(self.path)!r} gives no answer within {seconds:.0f} s") from error
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             raise OwnerGone(
                 f"the owner at {str(self.path)!r} went away before it answered; run the command again"
             ) from error
-        return _answer(answer.status, content)
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, seconds: float) -> None:
-        super().__init__("localhost", timeout=seconds)
-        self._path = path
-        self._seconds = seconds
-
-    def connect(self) -> None:
-        self.sock = connected(self._path, self._seconds)
+        return _answer(status, content)
 
 
 def control_socket(data_dir: Path) -> Path:

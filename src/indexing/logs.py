@@ -11,15 +11,33 @@ import logging
 import os
 import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
-
-import structlog
 
 from indexing.log_values import cleaned_event, cleaned_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from indexing.settings import LogSettings
+
+
+@contextmanager
+def _without_rich() -> Iterator[None]:
+    """Keep structlog from loading rich: a tenth of a search's start, for tracebacks that are never shown here."""
+    missing = object()
+    before = sys.modules.get("rich", missing)
+    sys.modules["rich"] = None  # type: ignore[assignment]  # the import system's word for "there is none"
+    try:
+        yield
+    finally:
+        del sys.modules["rich"]
+        if before is not missing:
+            sys.modules["rich"] = before  # type: ignore[assignment]
+
+
+with _without_rich():
+    import structlog
 
 LIBRARY_EVENT: Final = "library.logged"
 LIBRARY_LEVEL: Final = logging.WARNING

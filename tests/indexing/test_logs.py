@@ -6,6 +6,7 @@ import ast
 import json
 import logging
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from io import StringIO
@@ -259,3 +260,14 @@ def event_argument(call: ast.Call) -> ast.expr | None:
 
 def is_event(text: str) -> bool:
     return re.fullmatch(r"[a-z_]+\.[a-z_]+", text) is not None
+
+
+def test_logs_load_no_rich_and_leave_it_to_those_who_show_bars() -> None:
+    script = (
+        "import sys, indexing.logs\n"
+        "assert not [name for name in sys.modules if name.startswith('rich')]\n"
+        "import rich.progress\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    script = "import rich\nimport indexing.logs, sys\nassert sys.modules['rich'] is rich\n"
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -43,8 +43,8 @@ log = structlog.get_logger(__name__)
 
 QUEUED_LOTS = 4
 CHUNKS_A_PAGE = 2_000
-BYTES_A_COMMIT = 2_000_000
-"""A commit is due with so many bytes of text, some 1,800 chunks of code: it takes 0.1 s.
+BYTES_A_COMMIT = 1_400_000
+"""A commit is due with so many bytes of text, some 1,300 chunks of code: it takes 0.1 s.
 
 Each writes a segment, and small segments are merged again and again.
 """

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parents[3]
 HEAVY = ("torch", "transformers", "rich.progress", "tantivy", "sqlite3", "structlog")
 
-NEVER_FOR_SEARCH = ("torch", "transformers", "rich.progress", "rich.live", "tree_sitter", "psutil", "indexing.doctor")
+NEVER_FOR_SEARCH = (
+    "torch", "transformers", "rich.console", "tree_sitter", "psutil", "indexing.doctor", "http.client", "email.parser",
+)  # fmt: skip
 
 
 def _commands(group: Any = None, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
