@@ -47,6 +47,7 @@ class TextIndex:
         self._writer = writer
         self._path = path
         self._highest = self._mark = 0
+        self._merges_yield = False
         self._repositories: frozenset[str] = frozenset()
         self._refresh()
 
@@ -64,7 +65,6 @@ class TextIndex:
             register_tokenizers(index)
             index.config_reader(reload_policy="manual")
             writer = index.writer(max(heap_bytes, threads * MIN_HEAP_BYTES_PER_THREAD), threads)
-            let_merges_yield()
             try:
                 # A kill inside a commit leaves files whose names the next commit wants to give again.
                 writer.garbage_collect_files()
@@ -152,6 +152,9 @@ class TextIndex:
             mark.add_bytes("watermark", json.dumps(asdict(watermark)).encode())
             writer.add_document(mark)
             writer.commit()
+            if not self._merges_yield:
+                let_merges_yield()
+                self._merges_yield = True
             self._refresh()
 
     def reload(self) -> None:

@@ -14,8 +14,10 @@ _NAME: Final = "merge_thread_"
 
 
 def let_merges_yield() -> None:
-    """Let threads that merge have the processor after others; to be called once a writer is there.
+    """Let threads that merge have the processor after others; to be called after a writer's first commit.
 
+    Nothing is merged before that, and by then the threads have their names: just started, one of them had none yet in
+    one of seven runs, and kept its niceness.
     A merge of large segments takes seconds on several threads, and a commit beside it took three times as long. Only
     Linux gives each thread a niceness of its own (sched(7)); elsewhere nothing changes.
     """

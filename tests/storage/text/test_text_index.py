@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage import TextClause, TextDocument, TextIndex, TextIndexError, TextQuery, Watermark
+from storage.text.merging import NICENESS
 
 HEAP_BYTES = 15_000_000
 MARK = Watermark(catalog="c-1", incarnation="i-1", chunk_id=7, deletion=3)
@@ -293,15 +296,27 @@ def test_closing_leaves_no_merging_thread(tmp_path: Path) -> None:
         if not _writing_threads():
             return
         threading.Event().wait(0.01)
-    assert _writing_threads() == []
+    assert _writing_threads() == {}
 
 
-def _writing_threads() -> list[str]:
-    names = []
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a niceness for each thread")
+def test_every_thread_that_merges_yields_to_others(tmp_path: Path) -> None:
+    for number in range(1, 15):
+        index = TextIndex.open(tmp_path / str(number), heap_bytes=HEAP_BYTES, threads=1)
+        index.add([document(number, "alpha")])
+        index.commit(MARK)
+        threads = _writing_threads()
+        assert {os.getpriority(os.PRIO_PROCESS, threads[name]) for name in threads if "merge" in name} == {NICENESS}
+        index.close()
+
+
+def _writing_threads() -> dict[str, int]:
+    """Ids of tantivy's threads that merge and publish, by name."""
+    found = {}
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):  # it has just ended
-            names.append((task / "comm").read_text().strip())
-    return [name for name in names if name.startswith(("merge_thread", "segment_upd"))]
+            found[(task / "comm").read_text().strip()] = int(task.name)
+    return {name: number for name, number in found.items() if name.startswith(("merge_thread", "segment_upd"))}
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
