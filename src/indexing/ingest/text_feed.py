@@ -43,10 +43,11 @@ log = structlog.get_logger(__name__)
 
 QUEUED_LOTS = 4
 CHUNKS_A_PAGE = 2_000
-BYTES_A_COMMIT = 1_400_000
-"""A commit is due with so many bytes of text, some 1,300 chunks of code: it takes 0.1 s.
+BYTES_A_COMMIT = 2_000_000
+"""A commit is due with so many bytes of text, with the change that it ends in some 2,000 chunks: it takes 0.1 s.
 
-Each writes a segment, and small segments are merged again and again.
+Each writes a segment, of which tantivy merges eight at once. If those come to less than 17,000 chunks, the next small
+ones are merged with them once more (``log_merge_policy.rs``).
 """
 ROOM_POLL_SECONDS = 1.0
 

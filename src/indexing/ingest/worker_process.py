@@ -88,10 +88,12 @@ class WorkerProcess:
         self._pipe = pipe = ReportPipe()
         try:
             # -P keeps the working directory off sys.path: a pickle.py in an indexed tree must never be imported.
+            # A group of its own, so that signals of a terminal pass it by, but no session: Linux compares niceness
+            # within a session alone (``autogroup``, sched(7)), and a worker is to yield to its owner.
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "indexing.ingest.worker", stdin=asyncio.subprocess.PIPE,
                 stdout=pipe.write_end, cwd=self._directory, env=os.environ | {"PYTHONSAFEPATH": "1"},
-                start_new_session=True,
+                process_group=0,
             )  # fmt: skip
         finally:
             pipe.close_write_end()

@@ -33,3 +33,13 @@ def test_what_adds_and_removes_nothing_is_not_handed_in() -> None:
     assert list(lots_of([None, nothing, [added(1, 0), 7]])) == []
     (lot,) = lots_of([gone, [added(1, 3)]])
     assert (lot.changes[0], lot.size, len(lot.changes)) == (gone, 3002, 2)
+
+
+def test_what_compresses_badly_counts_for_more() -> None:
+    (plain,), (dense,) = (
+        lots_of(
+            [Committed(Place(1, b"a", None), 1, NewChunks("r", 1, "c", 1, chunks, b"x" * packed, 1000), changed=True)]
+        )
+        for chunks, packed in (((Chunk(0, 1, 1, 1),), 200), ((Chunk(0, 1, 1, 1),), 500))
+    )
+    assert (plain.size, dense.size) == (1000, 2000)

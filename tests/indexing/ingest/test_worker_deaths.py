@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
@@ -91,6 +92,19 @@ async def test_f011_a_worker_that_cannot_start_fails_at_once(tmp_path: Path) -> 
         await worker.start()
     assert worker.meter.starts == 1
     assert worker.pid is None
+
+
+async def test_a_worker_yields_to_its_owner_and_gets_no_signal_of_the_terminal(
+    index: Index, tree: TreeFactory, data_dir: Path
+) -> None:
+    await index(tree(FILES))
+    worker = WorkerProcess(setup(data_dir / "catalog" / "catalog.db"), directory=data_dir, wall_seconds=60)
+    await worker.start()
+    assert worker.pid is not None
+    assert os.getpriority(os.PRIO_PROCESS, worker.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getsid(worker.pid) == os.getsid(0)  # priorities of two sessions are not compared
+    assert os.getpgid(worker.pid) == worker.pid
+    await worker.aclose()
 
 
 async def test_f011_the_job_fails_with_the_first_worker_that_cannot_start(
