@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Tree
 
 LANGUAGES: Final = frozenset({"c"})
-"""What ``_may_define`` knows the definitions of."""
+"""What ``_is_whole`` knows the definitions of."""
 
 MIN_BYTES: Final = 64
 """of an inside; to skip a shorter one costs more than to parse it"""
