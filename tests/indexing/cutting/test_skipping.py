@@ -135,7 +135,7 @@ def test_functions_are_found_after_a_mistake_that_empty_blocks_would_be_given_up
 def test_looking_for_blocks_takes_time_in_proportion_to_the_text(text: bytes) -> None:
     began = time.process_time()
     blocks_to_skip(text)
-    assert time.process_time() - began < 2.0
+    assert time.process_time() - began < 10.0  # a fifth of a second; if it grew with the square, minutes
 
 
 def test_a_block_that_is_too_large_is_entered_as_ever() -> None:
