@@ -20,7 +20,7 @@ from indexing.cutting.windows import MAX_CHUNK_CHARS
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Tree
 
-LANGUAGES: Final = frozenset({"c"})
+_LANGUAGES: Final = frozenset({"c"})
 """What ``_is_whole`` knows the definitions of."""
 
 MIN_BYTES: Final = 64
@@ -46,7 +46,7 @@ def parse(parser: Parser, text: bytes, language: str) -> Tree:
 
     The parser reads whole texts again afterwards.
     """
-    skipped = blocks_to_skip(text) if language in LANGUAGES else []
+    skipped = blocks_to_skip(text) if language in _LANGUAGES else []
     if not skipped:
         return parser.parse(text)
     from tree_sitter import Point, Range  # noqa: PLC0415  (loaded by whoever made the parser)

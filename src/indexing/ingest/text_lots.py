@@ -16,8 +16,8 @@ Change: TypeAlias = NewChunks | Collected
 BYTES_A_LOT: Final = 200_000
 """A lot is complete with so many bytes of text: one after the other, small files cost a change of threads each."""
 
-
 _BYTES_A_COMPRESSED_BYTE: Final = 4
+"""Text that compresses better than this counts by its own size."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from indexing.ingest.text_lots import BYTES_A_LOT, lots_of
 from storage import Chunk, Collected, Committed, NewChunks, Place
 
 
-def added(first: int, count: int) -> Committed:
+def added(first: int, count: int, packed: int = 0) -> Committed:
     chunk = Chunk(start_byte=0, end_byte=1, start_line=1, end_line=1)
-    new = NewChunks("r", first, "c", first, (chunk,) * count, b"", 1000 * count) if count else None
+    new = NewChunks("r", first, "c", first, (chunk,) * count, b"x" * packed, 1000 * count) if count else None
     return Committed(Place(1, b"a%d" % first, None), first, new, changed=True)
 
 
@@ -36,10 +36,5 @@ def test_what_adds_and_removes_nothing_is_not_handed_in() -> None:
 
 
 def test_what_compresses_badly_counts_for_more() -> None:
-    (plain,), (dense,) = (
-        lots_of(
-            [Committed(Place(1, b"a", None), 1, NewChunks("r", 1, "c", 1, chunks, b"x" * packed, 1000), changed=True)]
-        )
-        for chunks, packed in (((Chunk(0, 1, 1, 1),), 200), ((Chunk(0, 1, 1, 1),), 500))
-    )
+    (plain,), (dense,) = lots_of([added(1, 1, packed=200)]), lots_of([added(1, 1, packed=500)])
     assert (plain.size, dense.size) == (1000, 2000)
