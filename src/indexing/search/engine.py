@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -42,9 +43,11 @@ class Pages(Protocol):
         ...
 
 
-FIRST_LIMIT: Final = 200
+FIRST_LIMIT: Final = 150
 LAST_LIMIT: Final = 6_400
 """Chunks that a leg gives at most; a search that needed more says ``complete: false``."""
+PATIENCE_SECONDS: Final = 0.005
+"""That the thread which found the words waits for the vectors, to go on at once instead of in another thread."""
 
 
 async def search(
@@ -71,16 +74,16 @@ async def search(
     legs = _Legs(
         request, query, filters, catalog=catalog, text_index=text_index, vectors=vectors, is_made_here=is_made_here
     )
-    limit = max(FIRST_LIMIT, 4 * request.k)
-    if legs.is_words_alone and is_made_here:
-        # One change of threads for all of it.
+    limit, neighbours = max(FIRST_LIMIT, 4 * request.k), max(FIRST_NEIGHBOURS, 4 * request.k)
+    if is_made_here and request.mode != "vector":
         with nullcontext() if pages is None else pages.counted():
-            result = await legs.first_page(limit)
+            result, is_made = await legs.first_page(limit, neighbours)
         if result is not None:
             return result
-        await legs.widen()
+        if is_made:
+            await legs.widen()
     else:
-        await legs.begin(limit, max(FIRST_NEIGHBOURS, 4 * request.k))
+        await legs.begin(limit, neighbours)
     while True:
         found = legs.found()
         if pages is None:
@@ -131,20 +134,34 @@ class _Legs:
             degraded=tuple(self._vectors.degraded) if self._vectors else (),
         )
 
-    @property
-    def is_words_alone(self) -> bool:
-        """Whether no vectors are searched."""
-        return self._vectors is None
+    async def first_page(self, limit: int, neighbours: int) -> tuple[SearchResult | None, bool]:
+        """Begin, and make the page where the words were found, which saves a change of threads.
 
-    async def first_page(self, limit: int) -> SearchResult | None:
-        """Begin with words alone, and make the page of what they found."""
-        self._limit = limit
+        Returns the page (None: too little was found) and whether it was made: not if the vectors took longer.
+        """
+        if self._vectors is None:
+            self._limit = limit
+            return await self._catalog.read_both(self._search_chunks, self._search_files, self._page_of), True
+        self._limit, self._neighbours = limit, neighbours
+        is_near = threading.Event()
 
-        def make(connection: sqlite3.Connection, words: Words, files: dict[int, float]) -> SearchResult | None:
-            self.words = replace(words, files=files)
-            return page(connection, self._query, self.found(), self._request, self._filters)
+        async def search_vectors() -> None:
+            await self._widen_vectors()
+            is_near.set()
 
-        return await self._catalog.read_both(self._search_chunks, self._search_files, make)
+        def search_words(connection: sqlite3.Connection) -> tuple[SearchResult | None, bool]:
+            self.words = self._search_words(connection)
+            return (self._page(connection), True) if is_near.wait(PATIENCE_SECONDS) else (None, False)
+
+        near = asyncio.create_task(search_vectors())
+        try:
+            made = await self._catalog.read(search_words)
+            await near
+        finally:
+            if not near.done():
+                near.cancel()
+                await asyncio.wait([near])
+        return made
 
     async def begin(self, limit: int, neighbours: int) -> None:
         """Search with every leg at once."""
@@ -172,6 +189,13 @@ class _Legs:
     @property
     def _words_exhausted(self) -> bool:
         return not self._by_words or (self.words.text.exhausted and self.words.names.exhausted)
+
+    def _page_of(self, connection: sqlite3.Connection, words: Words, files: dict[int, float]) -> SearchResult | None:
+        self.words = replace(words, files=files)
+        return self._page(connection)
+
+    def _page(self, connection: sqlite3.Connection) -> SearchResult | None:
+        return page(connection, self._query, self.found(), self._request, self._filters)
 
     async def _widen_all(self, *, vectors: bool, words: bool) -> None:
         if vectors and words:

@@ -287,9 +287,11 @@ def _hits(searcher: tantivy.Searcher, query: tantivy.Query, limit: int) -> list[
     places = [place for _, place in found]
     chunk_ids = searcher.fast_field_values("chunk_id", places)
     cut_ids = searcher.fast_field_values("cut_id", places)
+    # Written as one text they are rounded in half the time.
+    rounded = map(float, (f"%.{_SCORE_DIGITS}g " * len(found) % tuple([score for score, _ in found])).split())
     hits = [
-        (-float(f"{score:.{_SCORE_DIGITS}g}"), int(chunk_id or 0), int(cut_id or 0))
-        for (score, _), chunk_id, cut_id in zip(found, chunk_ids, cut_ids, strict=True)
+        (-score, int(chunk_id or 0), int(cut_id or 0))
+        for score, chunk_id, cut_id in zip(rounded, chunk_ids, cut_ids, strict=True)
     ]
     hits.sort()
     return hits

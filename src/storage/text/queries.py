@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
 
 from tantivy import Occur, Query
 
@@ -14,6 +16,9 @@ MAX_TERMS = 256
 
 FREE: float = 0.0
 """Filters add nothing to a score."""
+
+_REMEMBERED: Final = 4_096
+_REMEMBERED_CHARS: Final = 80
 
 
 def build_query(query: TextQuery, present: frozenset[str]) -> Query | None:
@@ -42,9 +47,15 @@ def build_query(query: TextQuery, present: frozenset[str]) -> Query | None:
     return Query.boolean_query([(Occur.Must, Query.boolean_query(union)), *((Occur.Must, each) for each in filters)])
 
 
-def terms_of(field: TextField, text: str) -> list[str]:
+def terms_of(field: TextField, text: str) -> tuple[str, ...]:
     """The terms that the field's tokenizer makes of a text."""
-    return analyzer(TOKENIZERS[field]).analyze(_encodable(text))
+    # Words come back, in other fields and in query after query.
+    return (_analyzed if len(text) <= _REMEMBERED_CHARS else _analyzed.__wrapped__)(TOKENIZERS[field], text)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _analyzed(tokenizer: str, text: str) -> tuple[str, ...]:
+    return tuple(analyzer(tokenizer).analyze(_encodable(text)))
 
 
 def _weights(clauses: Iterable[TextClause]) -> dict[tuple[TextField, str], float]:

@@ -31,7 +31,7 @@ LONGEST_ROW: Final = 1.001
 _GATHER_BELOW = 0.5
 """Share of wanted rows below which copying them together is cheaper than scoring all."""
 
-_MANY = 1024
+_MANY = 128
 """Rows that are scored exactly without a closer look at coarse scores before."""
 
 _SAMPLE_ROWS = 8192
