@@ -1,4 +1,4 @@
-"""A transformer on this machine; with ``loading`` the only module that imports torch, and only when it encodes.
+"""A transformer on this machine. Beside ``loading`` and ``packing`` nothing else imports torch, and only to encode.
 
 The model lives on one thread of its own. Each batch is a job of that thread, so calls take turns batch by batch, and
 queries come before documents: one waits for the batch in hand and for no other. A batch that does not fit in memory is
@@ -23,6 +23,7 @@ from embeddings.encoder import EncoderSpec, TextKind, Vectors
 from embeddings.errors import EncodeFailed, ModelRefused
 from embeddings.loading import Dtype, LoadedModel, load_model
 from embeddings.out_of_memory import halve_until_it_fits, if_it_fits
+from embeddings.packing import packed
 from embeddings.replica_plan import AUTO_DEVICE
 from embeddings.resolving import ResolvedModel
 from embeddings.specs import Pooling
@@ -159,7 +160,7 @@ class TransformerEncoder:
         """
         if self._loaded is None:
             loaded = load_model(self._resolved, threads=self._threads, dtype=self._dtype)
-            self._loaded = self._placed(loaded, self._device)
+            self._loaded = self._packed(self._placed(loaded, self._device))
             self.counters.loads += 1
         spec, loaded = self._resolved.spec, self._loaded
         prefix = spec.query_prefix if kind == "query" else spec.document_prefix
@@ -188,6 +189,11 @@ class TransformerEncoder:
         self._announce_once("encoder.stays_on_cpu", model=self._spec.model, device=device)
         # Some of the weights may be there already.
         return replace(loaded, model=loaded.model.to(_CPU), device=_device(_CPU))
+
+    def _packed(self, loaded: LoadedModel) -> LoadedModel:
+        if loaded.device.type != _CPU:
+            return loaded
+        return replace(loaded, model=packed(loaded.model, self._batch_tokens))
 
     def _fitted(self, batch: Sequence[Window]) -> Vectors:
         """One vector a window, computed in parts that fit in memory; on the encoder's thread."""
