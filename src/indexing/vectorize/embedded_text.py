@@ -6,8 +6,6 @@ change of what `embedded_text` makes needs a new name. The path is not part of i
 
 from __future__ import annotations
 
-import re
-
 TEMPLATE = "scope-1"
 """The template in use: a line with the qualified name where the piece does not say it, then the piece."""
 
@@ -30,4 +28,15 @@ def embedded_text(*, scope: str, symbol: str, piece: str) -> str:
 
 
 def _occurs(name: str, piece: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", piece) is not None
+    """Whether the name stands in the piece as a word. A regular expression would have to be compiled for each name."""
+    at = piece.find(name)
+    while at >= 0:
+        before, after = piece[at - 1 : at], piece[at + len(name) : at + len(name) + 1]
+        if not (_is_of_a_word(before) or _is_of_a_word(after)):
+            return True
+        at = piece.find(name, at + 1)
+    return False
+
+
+def _is_of_a_word(character: str) -> bool:
+    return character == "_" or character.isalnum()

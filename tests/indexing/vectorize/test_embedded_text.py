@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +22,25 @@ def test_a_method_is_headed_by_its_class() -> None:
 def test_a_piece_that_continues_a_definition_is_headed_by_its_name() -> None:
     piece = "    reloaded = 1\n"
     assert embedded_text(scope="", symbol="load", piece=piece) == f"load\n{piece}"
+
+
+@pytest.mark.parametrize("piece", ["load_all()", "_load", "preload and reload", "loads", "éload"])
+def test_part_of_another_word_is_not_its_name(piece: str) -> None:
+    assert embedded_text(scope="", symbol="load", piece=piece) == f"load\n{piece}"
+
+
+@pytest.mark.parametrize("piece", ["load", "reload; x.load()", "loads load", "«load»"])
+def test_its_name_may_stand_anywhere(piece: str) -> None:
+    assert embedded_text(scope="", symbol="load", piece=piece) == piece
+
+
+_LETTERS = st.text(alphabet="ab_ é1.٣ª\n")
+
+
+@given(name=_LETTERS.filter(bool), piece=_LETTERS)
+def test_words_are_those_of_regular_expressions(name: str, piece: str) -> None:
+    stands = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", piece) is not None
+    assert (embedded_text(scope="", symbol=name, piece=piece) == piece) is stands
 
 
 def test_a_piece_without_any_definition_stays_as_it_is() -> None:
