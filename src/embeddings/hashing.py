@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from itertools import chain
 
@@ -24,7 +24,7 @@ HASHING_DIMENSION = 384
 _SCHEME = "hashing-1"
 _WORD = re.compile(r"\w+")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_WORDS_REMEMBERED = 1 << 18
+_WORDS_REMEMBERED = 1 << 16
 _NO_WINDOW = 1 << 31
 
 
@@ -84,33 +84,27 @@ def hashing_fingerprint(dimension: int, text_template: str = "") -> str:
     )
 
 
-class _Features(dict[str, int]):
-    """Numbers words as they come, and knows the hashed features of each: the word and the parts of an identifier."""
+class _Features(dict[str, tuple[int, ...]]):
+    """The hashed features of each word that was seen, of the word and the parts of an identifier.
+
+    A feature is ``2 * bucket + (1 if the sign is negative)``.
+    """
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
         self._dimension = dimension
-        self._buckets: list[tuple[int, ...]] = []
         self.looked_up = 0
         """Words of all texts, each as often as it stands there."""
 
-    def __missing__(self, word: str) -> int:
-        """A new word's number; its features are ``2 * bucket + (1 if the sign is negative)``."""
-        number = len(self._buckets)
-        self._buckets.append(tuple(self._hashed(feature) for feature in _features_of(word)))
-        self[word] = number
-        return number
-
-    def buckets_of(self, numbers: Iterable[int]) -> list[tuple[int, ...]]:
-        """The features of words by their numbers."""
-        buckets = self._buckets
-        return [buckets[number] for number in numbers]
+    def __missing__(self, word: str) -> tuple[int, ...]:
+        """The features of a new word."""
+        found = self[word] = tuple(self._hashed(feature) for feature in _features_of(word))
+        return found
 
     def forget_when_many(self) -> None:
         """Bounds the memory that a large tree's words take; nothing but speed depends on it."""
-        if len(self._buckets) > _WORDS_REMEMBERED:
+        if len(self) > _WORDS_REMEMBERED:
             self.clear()
-            self._buckets.clear()
 
     def _hashed(self, feature: str) -> int:
         digest = int.from_bytes(blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
@@ -129,18 +123,21 @@ def _unit_rows(texts: Sequence[str], features: _Features) -> Vectors:
 
     features.forget_when_many()
     dimension = features._dimension  # noqa: SLF001 (one module)
-    vectors = np.zeros((len(texts), dimension), dtype=np.float32)
-    for row, text in enumerate(texts):
+    hashed: list[int] = []
+    ends = []
+    for text in texts:
         words = _WORD.findall(text)
         features.looked_up += len(words)
-        numbers = map(features.__getitem__, words)
-        hashed = np.fromiter(chain.from_iterable(features.buckets_of(numbers)), dtype=np.int64)
-        counts = np.bincount(hashed, minlength=2 * dimension).reshape(dimension, 2)
-        vectors[row] = counts[:, 0] - counts[:, 1]
-        if not vectors[row].any():
-            # No word in it, or all of them cancelled each other: such a text is like its equals only.
-            bucket, negative = divmod(features._hashed(f"\0{text}"), 2)  # noqa: SLF001 (one module)
-            vectors[row, bucket] = -1.0 if negative else 1.0
+        hashed.extend(chain.from_iterable(map(features.__getitem__, words)))
+        ends.append(len(hashed))
+    rows = np.repeat(np.arange(len(texts)), np.diff(ends, prepend=0))
+    places = np.array(hashed, dtype=np.int64) + 2 * dimension * rows
+    counts = np.bincount(places, minlength=2 * dimension * len(texts)).reshape(len(texts), dimension, 2)
+    vectors = (counts[:, :, 0] - counts[:, :, 1]).astype(np.float32)
+    for row in np.flatnonzero(~vectors.any(axis=1)).tolist():
+        # No word in it, or all of them cancelled each other: such a text is like its equals only.
+        bucket, negative = divmod(features._hashed(f"\0{texts[row]}"), 2)  # noqa: SLF001 (one module)
+        vectors[row, bucket] = -1.0 if negative else 1.0
     vectors = np.sign(vectors) * np.sqrt(np.abs(vectors))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
