@@ -17,7 +17,8 @@ from storage import CollectionSpec, DimensionMismatch, MemoryStore, PointPayload
 from tests.indexing.search.conftest import Concepts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import sqlite3
+    from collections.abc import Callable, Sequence
 
     from embeddings import TextKind, Vectors
     from tests.indexing.search.conftest import Build
@@ -67,6 +68,82 @@ async def test_what_means_the_same_is_found_in_other_words(world: Build) -> None
     result = await built.search("automobile", vectors=vectors)
     assert {hit.path for hit in result.hits} == {"auto/engine.py", "web/engine.js"}
     assert (result.complete, result.degraded) == (True, ())
+
+
+class _Late(Concepts):
+    """Encodes a query once the words were found, and waited for longer than a search waits in their thread."""
+
+    def __init__(self) -> None:
+        super().__init__(VEHICLES, "banana fruit")
+        self.may_go = asyncio.Event()
+
+    async def encode(self, texts: Sequence[str], kind: TextKind) -> Vectors:
+        if kind == "query":
+            await self.may_go.wait()
+        return await super().encode(texts, kind)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_page_is_the_same_whether_the_vectors_or_the_words_come_first(
+    world: Build, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    built = await world(FILES)
+    encoder = _Late()
+    vectors = await built.vectors(encoder)
+    encoder.may_go.set()
+    expected = await built.search("peel fruit", vectors=vectors)
+    assert expected.hits[0].scores.legs.keys() == {"text", "path", "vector"}
+
+    pages: list[str] = []
+    made, loop = engine._Legs._search_words, asyncio.get_running_loop()
+    # A whole minute: the vectors are there before, unless they wait for the words to give up.
+    monkeypatch.setattr(engine, "PATIENCE_SECONDS", 0.0 if late else 60.0)
+    encoder.may_go.clear()
+
+    def words(legs: engine._Legs, connection: sqlite3.Connection) -> object:
+        found = made(legs, connection)
+        pages.append("words")
+        if not late:
+            loop.call_soon_threadsafe(encoder.may_go.set)
+        return found
+
+    monkeypatch.setattr(engine._Legs, "_search_words", words)
+    reads, read = 0, built.reader.read
+
+    async def counted(function: Callable[[sqlite3.Connection], object]) -> object:
+        nonlocal reads
+        reads += 1
+        result = await read(function)
+        encoder.may_go.set()
+        return result
+
+    monkeypatch.setattr(built.reader, "read", counted)
+    assert await built.search("peel fruit", vectors=vectors) == expected
+    assert reads == (2 if late else 1)
+    assert pages == ["words"]
+
+
+async def test_a_search_that_is_given_up_leaves_no_search_of_vectors_behind(
+    world: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = await world(FILES)
+    encoder = _Late()
+    vectors = await built.vectors(encoder)
+    monkeypatch.setattr(engine, "PATIENCE_SECONDS", 0.0)
+    others = asyncio.all_tasks()
+    waits = asyncio.Event()
+
+    async def encode(texts: Sequence[str], kind: TextKind) -> Vectors:
+        waits.set()
+        return await _Late.encode(encoder, texts, kind)
+
+    monkeypatch.setattr(encoder, "encode", encode)
+    searching = asyncio.create_task(built.search("peel fruit", vectors=vectors))
+    await waits.wait()
+    searching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await searching
+    assert asyncio.all_tasks() == others
 
 
 async def test_a_hit_shows_its_rank_and_cosine(world: Build) -> None:
