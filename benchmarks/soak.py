@@ -4,9 +4,10 @@
     python benchmarks/soak.py --minutes 2 --json FILE
 
 One process, two workers, a tree of small files under constant change. Counted at every round: resident memory, open
-descriptors, threads, child processes. Told at the end: how fast memory grew after the first fifth (a line through the
-samples), the most of everything else, and whether the index equals its tree. Exits with 1 where a descriptor, a thread
-or a process stayed, a job ended in a way that none should, or the index is wrong.
+descriptors, threads, child processes. Told at the end: how fast memory that no file backs grew after the first fifth (a
+line through the samples) and its lowest of each minute, the most of everything else, and whether the index equals its
+tree. Exits with 1 where a descriptor, a thread or a process stayed, a job ended in a way that none should, or the index
+is wrong.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import random
 import statistics
 import sys
@@ -45,6 +47,8 @@ class Sample:
 
     seconds: float
     rss: int
+    anonymous: int
+    """of it what no file backs (Linux; elsewhere all of it)"""
     descriptors: int
     threads: int
     children: int
@@ -156,9 +160,11 @@ def _change(tree: Path, contents: dict[str, str], draw: random.Random, files: in
 
 def _sample(seconds: float) -> Sample:
     process = psutil.Process()
+    memory = process.memory_info()
     return Sample(
         seconds,
-        process.memory_info().rss,
+        memory.rss,
+        memory.rss - getattr(memory, "shared", 0),
         process.num_fds(),
         process.num_threads(),
         len(process.children(recursive=True)),
@@ -171,14 +177,23 @@ def _lines(figures: Figures) -> list[str]:
     warm = [each for each in samples if each.seconds >= WARM_SHARE * lasted] or samples
     slope = 0.0
     if len(warm) > 2:
-        line = statistics.linear_regression([each.seconds for each in warm], [each.rss / 1e6 for each in warm])
+        line = statistics.linear_regression([each.seconds for each in warm], [each.anonymous / 1e6 for each in warm])
         slope = line.slope * 60
     ends = ", ".join(f"{state} {count:,}" for state, count in sorted(figures.ends.items()))
-    first, last = samples[0].rss / 1e6, samples[-1].rss / 1e6
+    lowest: dict[int, float] = {}
+    for each in samples:
+        minute = int(each.seconds // 60)
+        lowest[minute] = min(each.anonymous / 1e6, lowest.get(minute, math.inf))
+    first, last = samples[0], samples[-1]
     most = ", ".join(f"{max(getattr(each, name) for each in samples)} {name}" for name in HELD)
     return [
         f"{lasted:.0f} s: {figures.changed_files:,} files changed, {figures.searches:,} searches; jobs: {ends}",
-        f"memory {first:.0f} MB at first, {last:.0f} MB at last; after the first fifth {slope:+.2f} MB a minute",
+        f"memory {first.rss / 1e6:.0f} MB at first, {last.rss / 1e6:.0f} MB at last, mapped files included",
+        (
+            f"without them {first.anonymous / 1e6:.0f} and {last.anonymous / 1e6:.0f} MB; "
+            f"the lowest of each minute {', '.join(f'{each:.0f}' for each in lowest.values())} MB; "
+            f"after the first fifth {slope:+.2f} MB a minute"
+        ),
         f"at most {most}",
         *(f"WRONG: {each}" for each in figures.wrong),
     ]
