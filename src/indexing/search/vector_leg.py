@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VectorOf: TypeAlias = "Callable[[FoundChunk, bytes], Awaitable[Vectors | None]]"
 """Gives the vector of a chunk from its row and the bytes of its text; None where there is no way to have it."""
 
-FIRST_NEIGHBOURS: Final = 60
+FIRST_NEIGHBOURS: Final = 40
 LAST_NEIGHBOURS: Final = 6_400
 """Neighbours that the leg gives at most; a search that needed more says ``complete: false``."""
 
