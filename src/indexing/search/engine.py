@@ -76,8 +76,8 @@ async def search(
     )
     limit, neighbours = max(FIRST_LIMIT, 4 * request.k), max(FIRST_NEIGHBOURS, 4 * request.k)
     if is_made_here and request.mode != "vector":
-        with nullcontext() if pages is None else pages.counted():
-            result, is_made = await legs.first_page(limit, neighbours)
+        counted = nullcontext() if pages is None else pages.counted()
+        result, is_made = await legs.first_page(limit, neighbours, counted)
         if result is not None:
             return result
         if is_made:
@@ -134,14 +134,17 @@ class _Legs:
             degraded=tuple(self._vectors.degraded) if self._vectors else (),
         )
 
-    async def first_page(self, limit: int, neighbours: int) -> tuple[SearchResult | None, bool]:
-        """Begin, and make the page where the words were found, which saves a change of threads.
+    async def first_page(
+        self, limit: int, neighbours: int, counted: AbstractContextManager[None]
+    ) -> tuple[SearchResult | None, bool]:
+        """Begin, and make the page where the words were found, which saves a change of threads; ``counted`` meanwhile.
 
         Returns the page (None: too little was found) and whether it was made: not if the vectors took longer.
         """
         if self._vectors is None:
             self._limit = limit
-            return await self._catalog.read_both(self._search_chunks, self._search_files, self._page_of), True
+            with counted:
+                return await self._catalog.read_both(self._search_chunks, self._search_files, self._page_of), True
         self._limit, self._neighbours = limit, neighbours
         is_near = threading.Event()
 
@@ -155,7 +158,8 @@ class _Legs:
 
         near = asyncio.create_task(search_vectors())
         try:
-            made = await self._catalog.read(search_words)
+            with counted:
+                made = await self._catalog.read(search_words)
             await near
         finally:
             if not near.done():
