@@ -124,13 +124,13 @@ def _unit_rows(texts: Sequence[str], features: _Features) -> Vectors:
     features.forget_when_many()
     dimension = features._dimension  # noqa: SLF001 (one module)
     hashed: list[int] = []
-    ends = []
-    for text in texts:
-        words = _WORD.findall(text)
+    lengths = np.zeros(len(texts), dtype=np.int64)
+    for row, text in enumerate(texts):
+        words, before = _WORD.findall(text), len(hashed)
         features.looked_up += len(words)
         hashed.extend(chain.from_iterable(map(features.__getitem__, words)))
-        ends.append(len(hashed))
-    rows = np.repeat(np.arange(len(texts)), np.diff(ends, prepend=0))
+        lengths[row] = len(hashed) - before
+    rows = np.repeat(np.arange(len(texts)), lengths)
     places = np.array(hashed, dtype=np.int64) + 2 * dimension * rows
     counts = np.bincount(places, minlength=2 * dimension * len(texts)).reshape(len(texts), dimension, 2)
     vectors = (counts[:, :, 0] - counts[:, :, 1]).astype(np.float32)

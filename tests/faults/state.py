@@ -112,7 +112,10 @@ def hits(data: Path) -> Mapping[str, list[tuple[bytes, float]]]:
 
 async def rebuild_text(data: Path) -> None:
     """Let the text index be made again, so that deleted chunks count in no score."""
-    shutil.rmtree(DataDirectory(data).text)
+    # Moved away first: a merge that the former owner gave up may go on in this process, and make files while others go.
+    gone = data / "text-gone"
+    DataDirectory(data).text.rename(gone)
+    shutil.rmtree(gone)
     async with open_owner(settings_for(data)):
         pass
 
