@@ -79,17 +79,21 @@ def _in_a_process_of_its_own(name: str, keep: Path) -> dict[str, Any]:
     keep.mkdir(parents=True, exist_ok=True)
     result = keep / f"{name}.json"
     command = [sys.executable, __file__, "--one", name, "--keep", str(keep), "--json", str(result)]
-    subprocess.run(command, check=True)
-    figures: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-    return figures
+    return _figures_of(command, result)
 
 
 def _with_vectors(keep: Path) -> dict[str, Any]:
     """Django's package until its vectors are stored, in another process."""
     result = keep / "vectors.json"
     command = [sys.executable, str(Path(__file__).with_name("hybrid.py")), "--only", "vectorize"]
-    subprocess.run([*command, "--keep", str(keep), "--json", str(result)], check=True, stdout=subprocess.DEVNULL)
-    figures: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))["vectorize"]
+    figures: dict[str, Any] = _figures_of([*command, "--keep", str(keep), "--json", str(result)], result)["vectorize"]
+    return figures
+
+
+def _figures_of(command: Sequence[str], result: Path) -> dict[str, Any]:
+    """What a program writes to ``result``. Its table is not shown: the tables are printed together."""
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    figures: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     return figures
 
 

@@ -6,7 +6,6 @@ import asyncio
 import threading
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from indexing.search.globs import path_filter
@@ -85,11 +84,10 @@ async def search(
     else:
         await legs.begin(limit, neighbours)
     while True:
-        found = legs.found()
         if pages is None:
-            result = await catalog.read(partial(page, query=query, found=found, request=request, filters=filters))
+            result = await catalog.read(legs.page)
         else:
-            result = await pages(query, found, request, filters)
+            result = await pages(query, legs.found(), request, filters)
         if result is not None:
             return result
         await legs.widen()
@@ -134,6 +132,10 @@ class _Legs:
             degraded=tuple(self._vectors.degraded) if self._vectors else (),
         )
 
+    def page(self, connection: sqlite3.Connection) -> SearchResult | None:
+        """The page of what they found so far; None where that is too little and they can find more."""
+        return page(connection, self._query, self.found(), self._request, self._filters)
+
     async def first_page(
         self, limit: int, neighbours: int, counted: AbstractContextManager[None]
     ) -> tuple[SearchResult | None, bool]:
@@ -154,7 +156,7 @@ class _Legs:
 
         def search_words(connection: sqlite3.Connection) -> tuple[SearchResult | None, bool]:
             self.words = self._search_words(connection)
-            return (self._page(connection), True) if is_near.wait(PATIENCE_SECONDS) else (None, False)
+            return (self.page(connection), True) if is_near.wait(PATIENCE_SECONDS) else (None, False)
 
         near = asyncio.create_task(search_vectors())
         try:
@@ -196,10 +198,7 @@ class _Legs:
 
     def _page_of(self, connection: sqlite3.Connection, words: Words, files: dict[int, float]) -> SearchResult | None:
         self.words = replace(words, files=files)
-        return self._page(connection)
-
-    def _page(self, connection: sqlite3.Connection) -> SearchResult | None:
-        return page(connection, self._query, self.found(), self._request, self._filters)
+        return self.page(connection)
 
     async def _widen_all(self, *, vectors: bool, words: bool) -> None:
         if vectors and words:
