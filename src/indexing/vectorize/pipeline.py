@@ -135,8 +135,7 @@ class Pipeline:
 
     async def _prepare_removal(self, busy: frozenset[int]) -> bool:
         most = self._settings.batch_chunks
-        rows = await deleting_points(self._reader, self._row.id, most + len(busy))
-        points = tuple(row for row in rows if row[0] not in busy)[:most]
+        points = tuple(await deleting_points(self._reader, self._row.id, most, busy))
         if points:
             removal = Removal(points)
             self._busy.update(removal.chunk_ids)
@@ -147,10 +146,10 @@ class Pipeline:
     async def _prepare_points(self, busy: frozenset[int]) -> bool:
         await self._reader.quiet()
         most = batch_size(self._settings, self._meter.texts_a_second)
-        rows = await pending_points(self._reader, self._row.id, most + len(busy))
-        # Also what became busy since: a chunk whose removal was just handed over may have been revived.
+        rows = await pending_points(self._reader, self._row.id, most, busy)
+        # Not what became busy since: a chunk whose removal was just handed over may have been revived.
         points = take(
-            (row for row in rows if row.chunk_id not in busy and row.chunk_id not in self._busy),
+            (row for row in rows if row.chunk_id not in self._busy),
             most,
             self._settings.batch_bytes,
         )

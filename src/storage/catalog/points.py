@@ -52,15 +52,22 @@ class PendingPoint(msgspec.Struct, frozen=True, gc=False):
     scope: str
 
 
-async def pending_points(reader: Reader, collection_id: int, limit: int) -> list[PendingPoint]:
-    """Return the next points that want a vector: by priority, then newest first. Parked ones are left out."""
-    rows = await reader.query(_PENDING, (collection_id, PARKED, limit))
+async def pending_points(
+    reader: Reader, collection_id: int, limit: int, besides: Iterable[int] = ()
+) -> list[PendingPoint]:
+    """Return the next points that want a vector: by priority, then newest first.
+
+    Parked ones are left out, and those of the chunks ``besides``.
+    """
+    rows = await reader.query(_PENDING, (collection_id, PARKED, json.dumps(list(besides)), limit))
     return [PendingPoint(*(*row[:6], row[6].decode("utf-8", "backslashreplace"), *row[7:])) for row in rows]
 
 
-async def deleting_points(reader: Reader, collection_id: int, limit: int) -> list[tuple[int, bytes, int]]:
-    """Return ``(chunk id, external id, seq)`` of points whose vectors are to go."""
-    return await reader.query(_DELETING, (collection_id, limit))
+async def deleting_points(
+    reader: Reader, collection_id: int, limit: int, besides: Iterable[int] = ()
+) -> list[tuple[int, bytes, int]]:
+    """Return ``(chunk id, external id, seq)`` of points whose vectors are to go, but those of the chunks ``besides``."""
+    return await reader.query(_DELETING, (collection_id, json.dumps(list(besides)), limit))
 
 
 async def expected_ids(reader: Reader, collection_id: int, after: bytes | None, limit: int) -> list[bytes]:
@@ -160,6 +167,9 @@ def retry_failed(connection: sqlite3.Connection, collection_id: int) -> int:
     ).rowcount
 
 
+# Asked of the index, before anything of a point is looked up.
+_BESIDES = "points.chunk_id NOT IN (SELECT value FROM json_each(?))"
+
 # `state <> 'stored'` is what lets SQLite use the partial index; CROSS JOIN keeps the queue's order without sorting it.
 _TODO = "FROM points INDEXED BY points_todo CROSS JOIN chunks ON chunks.chunk_id = points.chunk_id"
 
@@ -168,13 +178,13 @@ _PENDING = (
     " (SELECT COALESCE(MIN(path), x'') FROM entries WHERE entries.cut_id = chunks.cut_id),"
     " start_byte, end_byte, start_line, end_line, symbol, kind, scope"
     f" {_TODO} CROSS JOIN cuts ON cuts.id = cut_id CROSS JOIN repositories ON repositories.id = repository_id"
-    " WHERE collection_id = ? AND state = 'pending' AND state <> 'stored' AND priority > ?"
+    f" WHERE collection_id = ? AND state = 'pending' AND state <> 'stored' AND priority > ? AND {_BESIDES}"
     " ORDER BY priority DESC, points.chunk_id DESC LIMIT ?"
 )
 
 _DELETING = (
     f"SELECT points.chunk_id, external_id, seq {_TODO}"
-    " WHERE collection_id = ? AND state = 'deleting' AND state <> 'stored'"
+    f" WHERE collection_id = ? AND state = 'deleting' AND state <> 'stored' AND {_BESIDES}"
     " ORDER BY priority DESC, points.chunk_id DESC LIMIT ?"
 )
 
