@@ -24,7 +24,7 @@ HASHING_DIMENSION = 384
 _SCHEME = "hashing-1"
 _WORD = re.compile(r"\w+")
 _SPACED = {code: " " for code in range(128) if not _WORD.fullmatch(chr(code))}
-"""What stands between words of ASCII: replacing it and splitting is several times as fast as searching for ``_WORD``."""
+"""What stands between words of ASCII: to replace it and split is several times as fast as to search for ``_WORD``."""
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _FEATURE = struct.Struct("=i")
 _WORDS_REMEMBERED = 1 << 16
@@ -90,7 +90,7 @@ def hashing_fingerprint(dimension: int, text_template: str = "") -> str:
 class _Features(dict[str, bytes]):
     """The hashed features of each word that was seen, of the word and the parts of an identifier, one after the other.
 
-    A feature is ``2 * bucket + (1 if the sign is negative)``, as an int32: what a text has are these bytes put together.
+    A feature is ``2 * bucket + (1 if the sign is negative)``, as an int32: a text has these bytes put together.
     """
 
     def __init__(self, dimension: int) -> None:

@@ -42,6 +42,21 @@ async def test_every_text_has_a_unit_vector(texts: list[str]) -> None:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
+async def test_vectors_are_those_that_caches_of_earlier_versions_hold() -> None:
+    code, text = await HashingEncoder().encode(
+        ["class HTTPServer2:\n\tport = 0x1F", "def parseHeader(größe): return {1: 2}"], "document"
+    )
+    assert np.flatnonzero(code > 0).tolist() == [57, 139, 187, 214, 231, 310, 344]
+    assert np.flatnonzero(code < 0).tolist() == [109, 186, 203, 295]
+    assert np.flatnonzero(text).tolist() == [45, 129, 154, 167, 187, 198, 241, 244, 310, 315]
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+async def test_ascii_is_divided_into_words_as_any_text_is(text: str) -> None:
+    alone, beside = await HashingEncoder().encode([f"{text} a", f"{text} \N{MIDDLE DOT} a"], "document")
+    np.testing.assert_array_equal(alone, beside)
+
+
 async def test_forgetting_words_changes_no_vector(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = HashingEncoder()
     first = await encoder.encode(["one two three", "three four"], "document")

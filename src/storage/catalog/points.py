@@ -66,7 +66,7 @@ async def pending_points(
 async def deleting_points(
     reader: Reader, collection_id: int, limit: int, besides: Iterable[int] = ()
 ) -> list[tuple[int, bytes, int]]:
-    """Return ``(chunk id, external id, seq)`` of points whose vectors are to go, but those of the chunks ``besides``."""
+    """Return ``(chunk id, external id, seq)`` of points whose vectors are to go, not those of chunks ``besides``."""
     return await reader.query(_DELETING, (collection_id, json.dumps(list(besides)), limit))
 
 
