@@ -19,6 +19,7 @@ import structlog
 from indexing.vectorize.batches import batch_size, compose, take
 from indexing.vectorize.deliver import Interrupted
 from indexing.vectorize.encode import encode_texts
+from indexing.vectorize.meter import COUNTED_EVERY_SECONDS
 from indexing.vectorize.records import Removal, Work
 from indexing.vectorize.settle import Outcome, batch_of, settle
 from storage import ClosableQueue, deleting_points, hits, pending_points, point_counts, reach
@@ -157,8 +158,19 @@ class Pipeline:
             return False
         reach("vectorize.pending")
         self._busy.update(point.chunk_id for point in points)
-        await self._prepared.put(await self._look_up(points))
+        await self._hand_over(await self._look_up(points))
         return True
+
+    async def _hand_over(self, work: Work) -> None:
+        """Wait for an encoder to have room; a slow model must not make the backlog that is shown an old one."""
+        handing = asyncio.ensure_future(self._prepared.put(work))
+        try:
+            while not handing.done():
+                await asyncio.wait((handing,), timeout=COUNTED_EVERY_SECONDS)
+                await self._count()
+            await handing
+        finally:
+            handing.cancel()
 
     async def _look_up(self, points: list[PendingPoint]) -> Work:
         shown = await hits.texts_of(self._reader, {point.cut_id for point in points})

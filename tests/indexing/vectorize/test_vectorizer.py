@@ -83,6 +83,23 @@ async def test_the_next_batch_is_prepared_while_one_is_encoded(bench: Bench) -> 
         assert await run.drained()
 
 
+async def test_the_backlog_that_is_shown_grows_while_a_slow_model_encodes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("indexing.vectorize.pipeline.COUNTED_EVERY_SECONDS", 0.001)
+    monkeypatch.setattr("indexing.vectorize.meter.COUNTED_EVERY_SECONDS", 0.001)
+    bench.fill(8)
+    encoder = TestEncoder()
+    encoder.gate.clear()
+    async with bench.run(encoder) as run:
+        await until(lambda: run.vectorizer._pipeline._prepared.full())
+        bench.catalog.add("later.py", "def later\ndef even_later\n")
+        await until(lambda: run.vectorizer.progress.pending == 26)
+        assert encoder.calls == 1
+        encoder.gate.set()
+        assert await run.drained()
+
+
 async def test_f039_a_text_without_a_usable_vector_fails_alone(bench: Bench) -> None:
     bench.fill(4)
     encoder = TestEncoder()
