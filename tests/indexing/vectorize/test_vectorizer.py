@@ -92,7 +92,7 @@ async def test_the_backlog_that_is_shown_grows_while_a_slow_model_encodes(
     encoder = TestEncoder()
     encoder.gate.clear()
     async with bench.run(encoder) as run:
-        await until(lambda: run.vectorizer._pipeline._prepared.full())
+        await until(lambda: len(run.vectorizer._pipeline._busy) == 3 * SMALL_BATCHES.least_chunks)
         bench.catalog.add("later.py", "def later\ndef even_later\n")
         await until(lambda: run.vectorizer.progress.pending == 26)
         assert encoder.calls == 1
