@@ -68,7 +68,7 @@ class HashingEncoder:
     def _encode(self, texts: Sequence[str]) -> Vectors:
         with self._lock:
             before = self._features.looked_up
-            vectors = _unit_rows(texts, self._spec.dimension, self._features)
+            vectors = _unit_rows(texts, self._features)
             self.counters.texts += len(texts)
             self.counters.tokens += self._features.looked_up - before
         return vectors
@@ -95,7 +95,7 @@ class _Features(dict[str, bytes]):
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
-        self._dimension = dimension
+        self.dimension = dimension
         self.looked_up = 0
         """Words of all texts, each as often as it stands there."""
 
@@ -122,14 +122,15 @@ class _Features(dict[str, bytes]):
     def hashed(self, feature: str) -> int:
         """One feature, by its hash."""
         digest = int.from_bytes(blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
-        return 2 * ((digest >> 1) % self._dimension) + (digest & 1)
+        return 2 * ((digest >> 1) % self.dimension) + (digest & 1)
 
 
-def _unit_rows(texts: Sequence[str], dimension: int, features: _Features) -> Vectors:
+def _unit_rows(texts: Sequence[str], features: _Features) -> Vectors:
     """Hashed texts as rows of unit length."""
     import numpy as np  # noqa: PLC0415  (60 ms that a command which encodes nothing does not pay)
 
     features.forget_when_many()
+    dimension = features.dimension
     hashed = [features.of(text) for text in texts]
     lengths = [len(each) // _FEATURE.size for each in hashed]
     rows = np.repeat(np.arange(len(texts)), lengths)
