@@ -86,14 +86,11 @@ class Driver:
 
     def __init__(self, preexec: Callable[[], None] | None = None) -> None:
         """Start the server; ``preexec`` runs in its process before its program does."""
-        # A forked child must not take over the server's coverage measurement: it waited for its locks for ever.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
         self._server = subprocess.Popen(
             [sys.executable, "-P", __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
             preexec_fn=preexec,  # noqa: PLW1509  (the server has one thread)
         )
 

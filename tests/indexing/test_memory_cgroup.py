@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,9 +57,7 @@ def in_the_group(group: Path, script: str, *arguments: str) -> Any:
     """What a Python process in the group prints as JSON; fails if the kernel killed it."""
     enter = f"import os, pathlib; pathlib.Path({str(group / 'cgroup.procs')!r}).write_text(str(os.getpid()))\n"
     program = [sys.executable, "-P", "-c", enter + script, *arguments]
-    # Coverage of a process that is held to so little memory is not worth its memory.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
-    done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

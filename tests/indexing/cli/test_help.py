@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -40,10 +39,6 @@ def _commands(group: Any = None, words: tuple[str, ...] = ()) -> Iterator[tuple[
 COMMANDS = dict(_commands())
 
 
-UNMEASURED = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-"""Measuring coverage loads modules of its own."""
-
-
 def test_there_are_the_commands_that_are_promised() -> None:
     promised = (
         "index search similar symbol status serve stop sync mcp init forget fsck doctor backup restore config show"
@@ -71,7 +66,7 @@ def test_help_loads_nothing_heavy() -> None:
         f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
         "sys.exit(f'loaded: {loaded}' if loaded else 0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=UNMEASURED)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -84,7 +79,7 @@ def test_searching_loads_no_model_no_grammar_and_no_bars(run: Run, tree: TreeFac
         f"loaded = [name for name in {NEVER_FOR_SEARCH!r} if name in sys.modules]\n"
         "sys.exit(f'loaded: {loaded}' if loaded else 0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=UNMEASURED)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
