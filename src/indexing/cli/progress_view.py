@@ -80,9 +80,8 @@ def vector_figures(vectors: VectorProgress) -> str:
     if vectors.state in ("waiting", "failed"):
         return f"{vectors.state}: {vectors.detail}"
     parts = [f"{vectors.stored:,}/{vectors.stored + vectors.failed + vectors.pending:,} vectors"]
-    made = vectors.encoded + vectors.from_cache
-    if made and vectors.seconds:
-        rate = made / vectors.seconds
+    rate = vectors.per_second
+    if rate is not None:
         parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
         if vectors.pending:
             parts.append(f"{duration(vectors.pending / rate)} left")

@@ -57,6 +57,7 @@ class VectorsAnswer(Answer):
     encoded: int
     from_cache: int
     seconds: float
+    per_second: float | None = Field(description="Vectors made lately, half a minute long; null before the first.")
 
 
 class FlagsInForce(Answer):

@@ -64,6 +64,7 @@ def vectors_view(owner: Owner) -> VectorsAnswer | None:
         encoded=progress.encoded,
         from_cache=progress.from_cache,
         seconds=round(progress.seconds, 3),
+        per_second=None if progress.per_second is None else round(progress.per_second, 3),
     )
 
 

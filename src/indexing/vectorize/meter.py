@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ COUNTING_SHARE = 50
 """Wait at least this many times as long as the last count took: searches use the same reader."""
 
 
+RECENT_SECONDS = 30.0
+"""Work that the rate shown is taken from: loading a model, or a slow hour, says nothing of what is left."""
+
+
 class Meter:
     """Counters of one collection, and the state it is in."""
 
@@ -39,12 +44,13 @@ class Meter:
         """How fast the encoder has been lately; None before it encoded anything."""
         self._seconds = 0.0
         self._since: float | None = monotonic()
+        self._recent: deque[tuple[float, int]] = deque([(0.0, 0)])
+        """(seconds of work, vectors made by then), some of the last `RECENT_SECONDS` and one from before"""
         self._count_at = 0.0
 
     def progress(self) -> VectorProgress:
         """Return the counters as they are now."""
         waiting = self._waiting and self._state not in ("stopped", "failed")
-        since = 0.0 if self._since is None else monotonic() - self._since
         return VectorProgress(
             state="waiting" if waiting else self._state,
             detail=self._waiting if waiting else self._detail,
@@ -53,7 +59,8 @@ class Meter:
             failed=self._failed,
             encoded=self._encoded,
             from_cache=self.from_cache,
-            seconds=self._seconds + since,
+            seconds=self._worked_seconds(),
+            per_second=self._made_per_second(),
         )
 
     def tell(self, reason: str) -> None:
@@ -99,11 +106,13 @@ class Meter:
         rate = texts / max(seconds, 1e-6)
         former = self.texts_a_second
         self.texts_a_second = rate if former is None else SMOOTHING * rate + (1 - SMOOTHING) * former
+        self._note_recent()
 
     def count_cached(self, vectors: int) -> None:
         """Count vectors that needed no encoding."""
         self.from_cache += vectors
         self.work_done.from_cache += vectors
+        self._note_recent()
 
     @contextmanager
     def storing(self) -> Iterator[None]:
@@ -122,6 +131,21 @@ class Meter:
         self.work_done.stored += stored
         self.work_done.store_errors += failed
         self._pending -= stored + failed
+
+    def _note_recent(self) -> None:
+        now = self._worked_seconds()
+        if now - self._recent[-1][0] >= RECENT_SECONDS / 30:
+            self._recent.append((now, self._encoded + self.from_cache))
+        while len(self._recent) > 1 and now - self._recent[1][0] >= RECENT_SECONDS:
+            self._recent.popleft()
+
+    def _made_per_second(self) -> float | None:
+        seconds, made = self._recent[0]
+        more, longer = self._encoded + self.from_cache - made, self._worked_seconds() - seconds
+        return more / longer if more and longer > 0 else None
+
+    def _worked_seconds(self) -> float:
+        return self._seconds + (0.0 if self._since is None else monotonic() - self._since)
 
     def _pause_clock(self) -> None:
         if self._since is not None:

@@ -53,6 +53,8 @@ class VectorProgress:
     """vectors taken from the cache, or from an equal text, since the start"""
     seconds: float
     """spent on work since the start, idling left out"""
+    per_second: float | None
+    """vectors made lately, encoded or from the cache; None before the first"""
 
 
 @dataclass(slots=True, eq=False)

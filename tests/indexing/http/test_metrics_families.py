@@ -41,7 +41,7 @@ def snapshot(*, busy: bool = True) -> Snapshot:
         for seconds in (0.0005, 0.001, 0.004, 70.0):
             requests.count(RequestKind("GET", "/jobs/{job_id}", 200), seconds, 100)
         requests.count(RequestKind("BREW", "unmatched", 404), 0.2, 7)
-    progress = VectorProgress("working", "", 3, 5, 1, 6, 2, 9.0)
+    progress = VectorProgress("working", "", 3, 5, 1, 6, 2, 9.0, 0.5)
     work = VectorWork(encode_seconds=2.5, encoded=6, encode_retries=1, store_seconds=0.5, stored=5, store_retries=4)
     model = ModelMetrics(progress, work, EncoderCounters(loads=1, texts=6, tokens=700, padded_tokens=900))
     workers = (WorkerMeter(0, files=4, chunks=9, bytes=100, busy_seconds=1.5, starts=1), WorkerMeter(1, failures=2))
