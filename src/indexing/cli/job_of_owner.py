@@ -58,7 +58,7 @@ def vectors_of(job: Mapping[str, Any]) -> VectorProgress | None:
         found["encoded"],
         found["from_cache"],
         found["seconds"],
-        found["per_second"],
+        found.get("per_second"),  # an owner that was started before an upgrade does not tell
     )
 
 
