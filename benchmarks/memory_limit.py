@@ -16,21 +16,19 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, sleep
-from typing import TYPE_CHECKING, Final
-from uuid import uuid4
+from typing import Final
 
 from corpora import CorpusError, get
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.memory_group import memory_group
 
 MIB: Final = 1 << 20
-MOUNT: Final = Path("/sys/fs/cgroup")
 LEAVE_SECONDS: Final = 10.0
 
 
@@ -39,28 +37,38 @@ class Group:
     """A memory control group; version 1 and 2 name their files differently."""
 
     path: Path
-    limit: str
-    peak: str
-    events: str
 
     def kills(self) -> int:
         """Processes that the kernel killed for memory."""
-        return self._counted("oom_kill")
+        return self._counted("memory.events" if self._is_version_2 else "memory.oom_control", "oom_kill")
 
     def reached_limit(self) -> int:
         """How often the limit was reached and memory had to be taken back, the page cache included."""
-        if self.events == "memory.events":
-            return self._counted("max")
-        return int((self.path / "memory.failcnt").read_text(encoding="ascii"))
+        return self._counted("memory.events", "max") if self._is_version_2 else int(self._read("memory.failcnt"))
 
     def most_bytes(self) -> int:
         """The most that was charged at once, the page cache included; 0 where the kernel does not tell."""
-        peak = self.path / self.peak
-        return int(peak.read_text(encoding="ascii")) if peak.exists() else 0
+        peak = "memory.peak" if self._is_version_2 else "memory.max_usage_in_bytes"
+        return int(self._read(peak)) if (self.path / peak).exists() else 0
 
-    def _counted(self, name: str) -> int:
-        lines = (self.path / self.events).read_text(encoding="ascii").splitlines()
-        return next(int(number) for key, number in map(str.split, lines) if key == name)
+    def wait_until_empty(self) -> None:
+        """Return once no process is in it; what stays for long is killed."""
+        until = perf_counter() + LEAVE_SECONDS
+        while inside := self._read("cgroup.procs").split():
+            if perf_counter() > until:
+                for process in inside:
+                    os.kill(int(process), signal.SIGKILL)
+            sleep(0.1)
+
+    @property
+    def _is_version_2(self) -> bool:
+        return (self.path / "memory.max").exists()
+
+    def _counted(self, file: str, name: str) -> int:
+        return next(int(number) for key, number in map(str.split, self._read(file).splitlines()) if key == name)
+
+    def _read(self, file: str) -> str:
+        return (self.path / file).read_text(encoding="ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +105,12 @@ def main() -> int:
         keep = (arguments.keep or Path(temporary)).resolve()
         try:
             tree = get(arguments.corpus, keep).path
-            with control_group(arguments.mib * MIB) as group:
-                figures = measure(group, tree, keep / "data" / "memory-limit", arguments)
+            with memory_group(arguments.mib * MIB) as path:
+                group = Group(path)
+                try:
+                    figures = measure(group, tree, keep / "data" / "memory-limit", arguments)
+                finally:
+                    group.wait_until_empty()
         except (CorpusError, OSError) as error:
             print(f"memory_limit: {error}", file=sys.stderr)
             return 2
@@ -110,34 +122,6 @@ def main() -> int:
     if arguments.json:
         arguments.json.write_text(json.dumps(asdict(figures), indent=2) + "\n", encoding="utf-8")
     return 0 if figures.is_good() else 1
-
-
-@contextmanager
-def control_group(limit_bytes: int) -> Iterator[Group]:
-    """A new group with this limit; raises ``OSError`` where none can be made."""
-    version_1 = (MOUNT / "memory" / "memory.limit_in_bytes").exists()
-    parent = MOUNT / "memory" if version_1 else MOUNT
-    path = parent / f"codetrove-{uuid4().hex}"
-    path.mkdir()
-    try:
-        if version_1:
-            group = Group(path, "memory.limit_in_bytes", "memory.max_usage_in_bytes", "memory.oom_control")
-        else:
-            group = Group(path, "memory.max", "memory.peak", "memory.events")
-        (path / group.limit).write_text(str(limit_bytes), encoding="ascii")
-        yield group
-    finally:
-        _wait_until_empty(path)
-        path.rmdir()
-
-
-def _wait_until_empty(path: Path) -> None:
-    until = perf_counter() + LEAVE_SECONDS
-    while inside := (path / "cgroup.procs").read_text(encoding="ascii").split():
-        if perf_counter() > until:
-            for process in inside:
-                os.kill(int(process), signal.SIGKILL)
-        sleep(0.1)
 
 
 def measure(group: Group, tree: Path, data: Path, arguments: argparse.Namespace) -> Figures:

@@ -26,15 +26,9 @@ from indexing.tokens import (
     revoke_token,
 )
 from storage import DataDirectoryUnsuitable, change_registry, load_registry
+from tests.clock import Clock
 
 ONE, TWO = "5f9f1d54-7f4d-4a0c-9d8e-3c6c1c0f0a01", "5f9f1d54-7f4d-4a0c-9d8e-3c6c1c0f0a02"
-
-
-class Clock:
-    now = 50.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -62,7 +56,7 @@ def test_f096_a_principal_sees_its_repositories_alone() -> None:
 
 
 async def test_a_running_service_takes_up_a_new_token_at_once_and_a_revoked_one_soon(directory: Path) -> None:
-    clock = Clock()
+    clock = Clock(50.0)
     live = Tokens(directory, clock=clock)
     assert await live.held("codetrove_x") is None
     record, token = await asyncio.to_thread(create_token, directory, "editor", "read", [ONE])
@@ -78,7 +72,7 @@ async def test_a_running_service_takes_up_a_new_token_at_once_and_a_revoked_one_
 
 
 async def test_without_a_look_an_unknown_token_reads_nothing(directory: Path) -> None:
-    clock = Clock()
+    clock = Clock(50.0)
     live = Tokens(directory, clock=clock)
     assert await live.held("codetrove_x") is None
     _, token = await asyncio.to_thread(create_token, directory, "editor", "read")
@@ -97,7 +91,7 @@ async def test_the_registry_is_read_again_only_when_it_has_changed(
 
     monkeypatch.setattr(module, "load_registry", counted)
     _, token = await asyncio.to_thread(create_token, directory, "editor", "read")
-    clock = Clock()
+    clock = Clock(50.0)
     live = Tokens(directory, clock=clock)
     for _ in range(5):
         clock.now += 1
@@ -107,7 +101,7 @@ async def test_the_registry_is_read_again_only_when_it_has_changed(
 
 async def test_what_is_known_stays_good_while_the_registry_cannot_be_read(directory: Path) -> None:
     _, token = await asyncio.to_thread(create_token, directory, "editor", "read")
-    clock = Clock()
+    clock = Clock(50.0)
     live = Tokens(directory, clock=clock)
     assert await live.held(token) is not None
     (directory / "registry.json").write_text("{", encoding="ascii")
@@ -117,7 +111,7 @@ async def test_what_is_known_stays_good_while_the_registry_cannot_be_read(direct
 
 async def test_with_the_registry_gone_no_token_is_good(directory: Path) -> None:
     _, token = await asyncio.to_thread(create_token, directory, "editor", "read")
-    clock = Clock()
+    clock = Clock(50.0)
     live = Tokens(directory, clock=clock)
     assert await live.held(token) is not None
     (directory / "registry.json").unlink()
@@ -136,7 +130,7 @@ async def test_f077_every_record_is_compared_in_constant_time_by_hashes_of_one_l
         compared.append((len(known), len(given)))
         return compare(known, given)
 
-    live = Tokens(directory, clock=Clock())
+    live = Tokens(directory, clock=Clock(50.0))
     await live.held("")
     monkeypatch.setattr(hmac, "compare_digest", watched)
     for token in (made[0][1], made[3][1]):

@@ -6,51 +6,27 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
+from tests.memory_group import memory_group
+
 MIB = 1024 * 1024
 CGROUP_BYTES = 192 * MIB
-MOUNT = Path("/sys/fs/cgroup")
-
-
-def places() -> Iterator[tuple[Path, str]]:
-    """(directory in which a group may be made, name of its limit), the least intrusive ones first."""
-    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-        _, controllers, path = line.split(":", 2)
-        own = path.lstrip("/")
-        if "memory" in controllers.split(","):
-            yield MOUNT / "memory" / own, "memory.limit_in_bytes"
-        elif not controllers:
-            # Version 2 allows limits only below a group that has no process of its own.
-            yield MOUNT / own, "memory.max"
-            yield (MOUNT / own).parent, "memory.max"
 
 
 @pytest.fixture
 def memory_cgroup() -> Iterator[Path]:
     """An empty control group with a limit of `CGROUP_BYTES`; skips with the reasons where none can be made."""
-    reasons = []
-    for place, limit in places() if sys.platform == "linux" else ():
-        group = place / f"codetrove-test-{uuid4().hex}"
+    with ExitStack() as stack:
         try:
-            group.mkdir()
+            group = stack.enter_context(memory_group(CGROUP_BYTES))
         except OSError as error:
-            reasons.append(f"{place}: {error.strerror}")
-            continue
-        try:
-            (group / limit).write_text(str(CGROUP_BYTES), encoding="ascii")
-        except OSError as error:
-            reasons.append(f"{group / limit}: {error.strerror}")
-            group.rmdir()
-            continue
+            pytest.skip(str(error))
         yield group
-        group.rmdir()
-        return
-    pytest.skip("no memory control group can be made here: " + "; ".join(reasons or ["there are none"]))
 
 
 def in_the_group(group: Path, script: str, *arguments: str) -> Any:

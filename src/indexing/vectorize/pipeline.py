@@ -147,13 +147,9 @@ class Pipeline:
     async def _prepare_points(self, busy: frozenset[int]) -> bool:
         await self._reader.quiet()
         most = batch_size(self._settings, self._meter.texts_a_second)
-        rows = await pending_points(self._reader, self._row.id, most, busy)
-        # Not what became busy since: a chunk whose removal was just handed over may have been revived.
-        points = take(
-            (row for row in rows if row.chunk_id not in self._busy),
-            most,
-            self._settings.batch_bytes,
-        )
+        # Also without what became busy since: a chunk whose removal was just handed over may have been revived.
+        rows = await pending_points(self._reader, self._row.id, most, busy | self._busy)
+        points = take(rows, most, self._settings.batch_bytes)
         if not points:
             return False
         reach("vectorize.pending")

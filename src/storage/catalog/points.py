@@ -10,12 +10,12 @@ pending. Showing the chunk again puts it back into the queue, the collection of 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from storage.catalog.files import next_seq
+from storage.catalog.visible import json_list
 
 if TYPE_CHECKING:
     import sqlite3
@@ -59,7 +59,7 @@ async def pending_points(
 
     Parked ones are left out, and those of the chunks ``besides``.
     """
-    rows = await reader.query(_PENDING, (collection_id, PARKED, json.dumps(list(besides)), limit))
+    rows = await reader.query(_PENDING, (collection_id, PARKED, json_list(besides), limit))
     return [PendingPoint(*(*row[:6], row[6].decode("utf-8", "backslashreplace"), *row[7:])) for row in rows]
 
 
@@ -67,7 +67,7 @@ async def deleting_points(
     reader: Reader, collection_id: int, limit: int, besides: Iterable[int] = ()
 ) -> list[tuple[int, bytes, int]]:
     """Return ``(chunk id, external id, seq)`` of points whose vectors are to go, not those of chunks ``besides``."""
-    return await reader.query(_DELETING, (collection_id, json.dumps(list(besides)), limit))
+    return await reader.query(_DELETING, (collection_id, json_list(besides), limit))
 
 
 async def expected_ids(reader: Reader, collection_id: int, after: bytes | None, limit: int) -> list[bytes]:
@@ -130,7 +130,7 @@ def raise_priority(
         "UPDATE points SET priority = ?1 WHERE collection_id = ?2"
         " AND chunk_id IN (SELECT chunk_id FROM chunks WHERE cut_id IN (SELECT value FROM json_each(?3)))"
         " AND state = 'pending' AND priority < ?1 AND priority > ?4",
-        (priority, collection_id, json.dumps(list(cut_ids)), PARKED),
+        (priority, collection_id, json_list(cut_ids), PARKED),
     ).rowcount
 
 

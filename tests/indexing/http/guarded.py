@@ -17,22 +17,13 @@ from indexing.access import Principal
 from indexing.http.security import Guard, Sessions, Tokens, needs
 from indexing.settings import ServiceSettings
 from indexing.tokens import create_token
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
 BASE = "http://127.0.0.1:7878"
 REPOSITORY = "5f9f1d54-7f4d-4a0c-9d8e-3c6c1c0f0a01"
-
-
-@dataclass(slots=True)
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass(slots=True)

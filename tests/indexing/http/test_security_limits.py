@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from indexing.http.limits import MOST_KEYS, Buckets, Slots, peer_key
 from indexing.tokens import LOOK_SECONDS, create_token, revoke_token
-from tests.indexing.http.guarded import Clock, edge, http_scope
+from tests.clock import Clock
+from tests.indexing.http.guarded import edge, http_scope
 
 if TYPE_CHECKING:
     from starlette.types import Message

@@ -11,7 +11,8 @@ import pytest
 
 from indexing.http.sessions import CODE_SECONDS, COOKIE, MOST_CODES, MOST_SESSIONS, SESSION_SECONDS, Sessions
 from indexing.tokens import LOOK_SECONDS, create_token, revoke_token
-from tests.indexing.http.guarded import BASE, Clock, edge
+from tests.clock import Clock
+from tests.indexing.http.guarded import BASE, edge
 
 if TYPE_CHECKING:
     import httpx2

@@ -5,16 +5,7 @@ import pytest
 from indexing.cli.progress_view import vector_figures
 from indexing.vectorize import meter as module
 from indexing.vectorize.meter import Meter
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture
